@@ -1,0 +1,3 @@
+"""pdefm: foundation models for partial differential equations."""
+
+__version__ = "0.1.0"

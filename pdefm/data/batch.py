@@ -1,0 +1,105 @@
+"""What a model step consumes: samples of one source, so nothing is padded."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from pdefm.data.trajectory import Boundary, Trajectory
+from pdefm.errors import DataError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows of one source, in physical units.
+
+    Args:
+        history: What the model sees.
+        target: What it must predict.
+        names: Field names of the channels, the same for all samples.
+        dt: Time between frames.
+        extent: Length of each space axis.
+        boundary: Per axis, the conditions at both sides.
+        mask: True inside the domain; ``None`` means everywhere.
+        parameters: Scalars of the equation, one value a sample.
+        constants: Coefficients that do not change in time.
+        constant_names: Names of the channels of ``constants``.
+        source: Name of the mixture's source.
+    """
+
+    history: Float[Tensor, "batch history channel *space"]
+    target: Float[Tensor, "batch horizon channel *space"]
+    names: tuple[str, ...]
+    dt: Float[Tensor, " batch"]
+    extent: Float[Tensor, "batch dims"]
+    boundary: Boundary
+    mask: Bool[Tensor, "batch *space"] | None = None
+    parameters: dict[str, Tensor] | None = None
+    constants: Float[Tensor, "batch constant *space"] | None = None
+    constant_names: tuple[str, ...] = ()
+    source: str = ""
+
+    @property
+    def num_samples(self) -> int:
+        """Number of windows."""
+        return self.history.shape[0]
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch with every tensor on ``device``."""
+        moved: dict[str, Any] = {
+            f.name: value.to(device, non_blocking=True)
+            for f in fields(self)
+            if isinstance(value := getattr(self, f.name), Tensor)
+        }
+        if self.parameters:
+            moved["parameters"] = {k: v.to(device) for k, v in self.parameters.items()}
+        return replace(self, **moved)
+
+
+def collate(windows: list[Trajectory], *, history: int, source: str = "") -> Batch:
+    """Stack windows of ``history + horizon`` frames into a batch.
+
+    Args:
+        windows: Equal fields, grid and boundary.
+        history: Frames that become the input; the rest become the target.
+        source: Name that the batch carries.
+
+    Raises:
+        DataError: Windows of different fields, grids or boundaries.
+    """
+    first = windows[0]
+    for other in windows[1:]:
+        if (other.names, other.fields.shape, other.boundary) != (
+            first.names,
+            first.fields.shape,
+            first.boundary,
+        ):
+            raise DataError(
+                f"a batch needs equal fields, shape and boundary, as {first.source} has",
+                got=f"{other.source} with {other.names}, {list(other.fields.shape)}",
+                do="Put them into two sources of the mixture",
+            )
+    stacked = torch.stack([w.fields for w in windows])  # [B, T + T', C, *space]
+    masks = [w.mask for w in windows]
+    inside = torch.ones(first.grid.shape, dtype=torch.bool)
+    constants = [w.constants for w in windows if w.constants is not None]
+    shared = set.intersection(*(set(w.parameters) for w in windows))
+    return Batch(
+        history=stacked[:, :history],
+        target=stacked[:, history:],
+        names=first.names,
+        dt=torch.tensor([w.dt for w in windows], dtype=stacked.dtype),
+        extent=torch.tensor([w.grid.extent for w in windows], dtype=stacked.dtype),
+        boundary=first.boundary,
+        mask=None
+        if all(m is None for m in masks)
+        else torch.stack([inside if m is None else m for m in masks]),
+        parameters={
+            name: torch.tensor([w.parameters[name] for w in windows]) for name in sorted(shared)
+        },
+        constants=torch.stack(constants) if len(constants) == len(windows) else None,
+        constant_names=first.constant_names,
+        source=source,
+    )

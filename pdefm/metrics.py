@@ -1,0 +1,112 @@
+"""Errors of a prediction, as pure functions of tensors ``[batch, time, channel, *space]``.
+
+Each returns one value a sample, step and channel; how they are averaged is said where they are
+reported. Points outside a mask never count.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+Fields = Float[Tensor, "batch time channel *space"]
+Mask = Bool[Tensor, "batch *space"]
+PerStep = Float[Tensor, "batch time channel"]
+
+
+def _flatten(values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Values ``[B, T, C, points]`` and weights broadcastable to them."""
+    flat = values.flatten(3)
+    if mask is None:
+        return flat, torch.ones_like(flat[:1, :1, :1])
+    return flat, mask.flatten(1)[:, None, None].to(flat.dtype)  # [B, 1, 1, points]
+
+
+def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean over the points inside the mask, ``[B, T, C]``."""
+    flat, weight = _flatten(values, mask)
+    return (flat * weight).sum(-1) / weight.sum(-1)
+
+
+def relative_l2(
+    prediction: Fields, target: Fields, *, mask: Mask | None = None, eps: float = 1e-8
+) -> PerStep:
+    """Relative L2 error: ``||prediction - target|| / (||target|| + eps)`` over space.
+
+    Args:
+        prediction: Model output in physical units.
+        target: Reference on the same grid, same units.
+        mask: True inside the domain.
+        eps: Keeps a field that is zero everywhere from dividing by zero.
+
+    Returns:
+        Dimensionless, >= 0. 0 is exact, 1 is the error of predicting zero everywhere.
+
+    Limits: with a large mean it flatters; use :func:`vrmse` there.
+    Source: DPOT (arXiv 2403.03542), loss and L2RE metric.
+    """
+    flat, weight = _flatten(prediction - target, mask)
+    reference = target.flatten(3)
+    norm = (reference.square() * weight).sum(-1).sqrt()
+    return (flat.square() * weight).sum(-1).sqrt() / (norm + eps)
+
+
+def nrmse(
+    prediction: Fields, target: Fields, *, mask: Mask | None = None, eps: float = 1e-7
+) -> PerStep:
+    """Normalised root mean square error: ``sqrt(<(prediction - target)^2> / (<target^2> + eps))``.
+
+    Equal to :func:`relative_l2` unless the field is close to zero, where ``eps`` bounds it.
+
+    Returns:
+        Dimensionless, >= 0. 1 is the error of predicting zero everywhere.
+
+    Source: The Well (arXiv 2412.00568), NRMSE; eps as there.
+    """
+    error = _mean((prediction - target).square(), mask)
+    return (error / (_mean(target.square(), mask) + eps)).sqrt()
+
+
+def vrmse(
+    prediction: Fields, target: Fields, *, mask: Mask | None = None, eps: float = 1e-7
+) -> PerStep:
+    """Variance-scaled error: ``sqrt(<(prediction - target)^2> / (<(target - <target>)^2> + eps))``.
+
+    Returns:
+        Dimensionless, >= 0. 1 is the error of predicting the true spatial mean.
+
+    Source: The Well (arXiv 2412.00568), VRMSE; eps as there.
+    """
+    mean = _mean(target, mask)[(...,) + (None,) * (target.ndim - 3)]
+    error = _mean((prediction - target).square(), mask)
+    return (error / (_mean((target - mean).square(), mask) + eps)).sqrt()
+
+
+def max_error(prediction: Fields, target: Fields, *, mask: Mask | None = None) -> PerStep:
+    """Largest absolute difference inside the mask, in the unit of the field."""
+    flat, weight = _flatten((prediction - target).abs(), mask)
+    return (flat * weight).amax(-1)
+
+
+def radial_spectrum(
+    fields: Float[Tensor, "batch time channel nx ny"],
+) -> Float[Tensor, "batch time channel wavenumber"]:
+    """Energy per integer wavenumber shell: ``E(k) = sum_{round(|k|) = k} |F(k)|^2``.
+
+    ``F`` is the Fourier series coefficient (FFT divided by the number of points), so the sum over
+    all shells is the mean square (Parseval), up to the corners beyond the largest shell.
+
+    Returns:
+        Shells 0 to ``min(nx, ny) // 2``, in the square of the field's unit.
+    """
+    nx, ny = fields.shape[-2:]
+    energy = torch.fft.fft2(fields, norm="forward").abs().square()
+    kx = torch.fft.fftfreq(nx, 1 / nx, device=fields.device)
+    ky = torch.fft.fftfreq(ny, 1 / ny, device=fields.device)
+    shell = torch.hypot(kx[:, None], ky[None, :]).round().long().flatten()
+    num_shells = min(nx, ny) // 2 + 1
+    inside = shell < num_shells
+    spectrum = torch.zeros(*fields.shape[:3], num_shells, device=fields.device, dtype=energy.dtype)
+    return spectrum.index_add_(-1, shell[inside], energy.flatten(-2)[..., inside])
+
+
+METRICS = {"relative_l2": relative_l2, "nrmse": nrmse, "vrmse": vrmse, "max_error": max_error}
