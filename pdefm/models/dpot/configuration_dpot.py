@@ -1,0 +1,105 @@
+"""Configuration of DPOT: everything that its shape and its equations depend on."""
+
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+from pdefm.errors import ModelError
+from pdefm.models.auto import register_auto_classes
+from pdefm.registry import nearest_name_hint
+
+TIME_AGGREGATIONS = ("exp_mlp", "mlp")
+TRUNCATIONS = ("symmetric", "one_sided")
+PREDICTIONS = ("increment", "state")
+NUM_GROUPS = 8  # of every GroupNorm, in the paper and here
+
+
+class DPOTConfig(PreTrainedConfig):
+    """Shape and variant of a :class:`~pdefm.models.dpot.modeling_dpot.DPOTModel`.
+
+    Args:
+        field_names: Vocabulary of named fields; each owns one slice of the patch embedding and of
+            the decoder, in this order.
+        patch_size: Side of a square patch, in grid points.
+        hidden_size: Width D of the latent tokens.
+        num_hidden_layers: Number of Fourier blocks.
+        num_attention_heads: Diagonal blocks h of the Fourier mixer; divides ``hidden_size``.
+        mlp_ratio: Width of a block's MLP over D.
+        patch_feature_size: Width E between the two patch-embedding products (C'p + 3 in the paper).
+        decoder_size: Width L of the decoder.
+        history: Frames in, T.
+        horizon: Frames out, T'.
+        mixer: Name in ``pdefm.models.mixers.MIXERS``.
+        num_modes: Frequencies per axis that the mixer transforms, K; ``None`` is all of them.
+        mode_truncation: ``symmetric`` keeps ``|k| < K`` on full axes; ``one_sided`` keeps the first K
+            rows as the published code does.
+        spectral_output_bias: Adds the second bias at every kept frequency, as published; that is a
+            delta at the origin, so it breaks translation symmetry.
+        hidden_act: Activation, in transformers' names.
+        time_aggregation: ``exp_mlp`` (paper) or ``mlp``.
+        position_size: Latent points per axis of the learned position table; other latent grids
+            interpolate it. ``None`` means no table.
+        coordinate_channels: Appends x, y and t in [0, 1] to the fields before the patch embedding.
+        prediction: ``increment`` adds the output to the last frame of the history; ``state`` (the
+            published models) is the output itself.
+
+    Source: DPOT (arXiv 2403.03542), section 4; published sizes in table 1.
+    """
+
+    model_type = "dpot"
+
+    field_names: list[str] | None = None
+    patch_size: int = 8
+    hidden_size: int = 512
+    num_hidden_layers: int = 4
+    num_attention_heads: int = 4
+    mlp_ratio: float = 1.0
+    patch_feature_size: int = 35
+    decoder_size: int = 32
+    history: int = 10
+    horizon: int = 1
+    mixer: str = "afno"
+    num_modes: int | None = None
+    mode_truncation: str = "symmetric"
+    spectral_output_bias: bool = False
+    hidden_act: str = "gelu"
+    time_aggregation: str = "exp_mlp"
+    position_size: list[int] | None = None
+    coordinate_channels: bool = True
+    prediction: str = "increment"
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        """Check what a wrong value would only break deep inside the model.
+
+        Raises:
+            ModelError: A value that no DPOT can have.
+        """
+        super().__post_init__(**kwargs)
+        self.field_names = ["field"] if self.field_names is None else list(self.field_names)
+        for key, known in (
+            ("time_aggregation", TIME_AGGREGATIONS),
+            ("mode_truncation", TRUNCATIONS),
+            ("prediction", PREDICTIONS),
+        ):
+            if getattr(self, key) not in known:
+                raise ModelError(
+                    f"unknown {key}",
+                    got=f"'{getattr(self, key)}'",
+                    do=nearest_name_hint(str(getattr(self, key)), list(known)),
+                )
+        if len(set(self.field_names)) != len(self.field_names) or not self.field_names:
+            raise ModelError(
+                "field_names must be different names, at least one",
+                got=self.field_names,
+                do="Name every field once",
+            )
+        for divisor in (self.num_attention_heads, NUM_GROUPS):
+            if self.hidden_size % divisor:
+                raise ModelError(
+                    f"hidden_size must be divisible by num_attention_heads and by {NUM_GROUPS}",
+                    got=f"hidden_size {self.hidden_size}, heads {self.num_attention_heads}",
+                    do=f"Use a multiple of {divisor}",
+                )
+
+
+register_auto_classes(finished=__name__)

@@ -1,0 +1,147 @@
+"""What must never be separated from the weights: field names, units, statistics, frames."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers.processing_utils import ProcessorMixin
+
+from pdefm.data.trajectory import Trajectory
+from pdefm.errors import DataError, ModelError
+from pdefm.models.auto import register_auto_classes
+from pdefm.registry import nearest_name_hint
+
+NORMALIZATIONS = ("field", "instance")
+STD_FLOOR = 1e-6  # below it a field counts as constant and is only shifted
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Affine map between physical and normalised values, broadcastable to ``[B, T, C, *space]``."""
+
+    mean: Tensor
+    std: Tensor
+
+    def normalize(self, fields: Tensor) -> Tensor:
+        """``(physical - mean) / std``."""
+        return (fields - self.mean) / self.std
+
+    def denormalize(self, fields: Tensor) -> Tensor:
+        """``normalised * std + mean``."""
+        return fields * self.std + self.mean
+
+
+class PDEProcessor(ProcessorMixin):
+    """Physical units to normalised values and back, saved beside the weights.
+
+    Args:
+        fields: Per name: ``unit``, ``mean`` and ``std`` in that unit.
+        history: Frames that the model sees.
+        horizon: Frames that it returns.
+        normalization: ``field`` uses the statistics above; ``instance`` those of each sample's
+            history, which suits data whose scale changes from run to run.
+        padding_value: What the published models' unused channels were filled with; recorded for
+            those models only.
+        boundaries: Boundary conditions seen in training.
+        dt: Smallest and largest time between frames seen in training, in the data's unit.
+        resolutions: Grids seen in training.
+
+    Raises:
+        ModelError: Unknown normalisation, or a field without statistics.
+    """
+
+    def __init__(
+        self,
+        fields: dict[str, dict[str, Any]],
+        history: int,
+        horizon: int = 1,
+        normalization: str = "field",
+        padding_value: float | None = None,
+        boundaries: list[str] | None = None,
+        dt: list[float] | None = None,
+        resolutions: list[list[int]] | None = None,
+    ) -> None:
+        super().__init__()
+        if normalization not in NORMALIZATIONS:
+            raise ModelError(
+                "unknown normalization",
+                got=f"'{normalization}'",
+                do=nearest_name_hint(normalization, list(NORMALIZATIONS)),
+            )
+        for name, entry in fields.items():
+            if missing := {"unit", "mean", "std"} - entry.keys():
+                raise ModelError(f"field '{name}' has no {', '.join(sorted(missing))}")
+        self.fields = fields
+        self.history = history
+        self.horizon = horizon
+        self.normalization = normalization
+        self.padding_value = padding_value
+        self.boundaries = boundaries
+        self.dt = dt
+        self.resolutions = resolutions
+
+    def scale(self, history: Float[Tensor, "batch time channel *space"], names: Any) -> Scale:
+        """Mean and std for these samples.
+
+        Args:
+            history: Physical frames; only ``instance`` reads their values.
+            names: One field name a channel.
+
+        Raises:
+            ModelError: A field that the processor has no statistics for.
+        """
+        if unknown := [name for name in names if name not in self.fields]:
+            raise ModelError(
+                "unknown field name",
+                got=f"'{unknown[0]}'",
+                do=nearest_name_hint(unknown[0], list(self.fields)),
+            )
+        if self.normalization == "instance":
+            over = (1, *range(3, history.ndim))
+            mean = history.mean(over, keepdim=True)
+            std = history.std(over, keepdim=True, unbiased=False)
+            return Scale(mean, torch.where(std > STD_FLOOR, std, torch.ones_like(std)))
+        shape = (1, 1, len(names)) + (1,) * (history.ndim - 3)
+        mean, std = (
+            torch.tensor(
+                [self.fields[n][key] for n in names], dtype=history.dtype, device=history.device
+            ).view(shape)
+            for key in ("mean", "std")
+        )
+        return Scale(mean, torch.where(std > STD_FLOOR, std, torch.ones_like(std)))
+
+    def __call__(self, trajectory: Trajectory) -> dict[str, Any]:
+        """Model inputs from the last ``history`` frames of a trajectory.
+
+        Returns:
+            ``history`` ``[1, T, C, *space]`` normalised, ``field_names``, and ``mask`` if there is one.
+
+        Raises:
+            DataError: Fewer frames than the history needs, or non-finite values.
+        """
+        frames = trajectory.fields[-self.history :][None]
+        if frames.shape[1] < self.history:
+            raise DataError(
+                f"{trajectory.source}: the model needs {self.history} frames of history",
+                got=frames.shape[1],
+                do="Give a longer trajectory",
+            )
+        if not bool(torch.isfinite(frames).all()):
+            raise DataError(
+                f"{trajectory.source}: non-finite values in the history",
+                do="Repair or drop this trajectory",
+            )
+        inputs = {
+            "history": self.scale(frames, trajectory.names).normalize(frames),
+            "field_names": trajectory.names,
+        }
+        return inputs if trajectory.mask is None else inputs | {"mask": trajectory.mask[None]}
+
+    def units(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Unit of each named field."""
+        return tuple(str(self.fields[name]["unit"]) for name in names)
+
+
+register_auto_classes(finished=__name__)
