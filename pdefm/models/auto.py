@@ -6,11 +6,12 @@ modules are what pulled transformers in, they register themselves when they have
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
 
 def _register_config(auto: ModuleType) -> None:
@@ -72,7 +73,7 @@ class _AutoClassFinder(MetaPathFinder):
     """Finds nothing itself; wraps the loader of the Auto modules."""
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+        self, fullname: str, path: Any, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname not in REGISTRARS:
             return None

@@ -1,7 +1,7 @@
 """What must never be separated from the weights: field names, units, statistics, frames."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 from jaxtyping import Float
@@ -52,6 +52,7 @@ class PDEProcessor(ProcessorMixin):
         ModelError: Unknown normalisation, or a field without statistics.
     """
 
+    @no_type_check  # transformers reads the argument names from the code object
     def __init__(
         self,
         fields: dict[str, dict[str, Any]],

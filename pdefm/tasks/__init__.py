@@ -1,0 +1,5 @@
+"""WHAT is predicted: inputs, target, loss and metrics of a model step."""
+
+from pdefm.registry import Registry
+
+TASKS = Registry("task", {"forecasting": "pdefm.tasks.forecasting:ForecastingTask"})

@@ -1,6 +1,6 @@
 """Configuration of DPOT: everything that its shape and its equations depend on."""
 
-from typing import Any
+from typing import Any, no_type_check
 
 from transformers import PreTrainedConfig
 
@@ -14,6 +14,7 @@ PREDICTIONS = ("increment", "state")
 NUM_GROUPS = 8  # of every GroupNorm, in the paper and here
 
 
+@no_type_check  # transformers builds and checks this class in its own way
 class DPOTConfig(PreTrainedConfig):
     """Shape and variant of a :class:`~pdefm.models.dpot.modeling_dpot.DPOTModel`.
 

@@ -260,13 +260,13 @@ class DPOTModel(DPOTPreTrainedModel):
                 got=f"{nx} x {ny}",
                 do=f"Crop or resample to multiples of {p}",
             )
-        if T != self.config.history:
+        if self.config.history != T:
             raise ModelError(
                 f"the model needs {self.config.history} frames of history",
                 got=T,
                 do="Give exactly that many frames",
             )
-        if C != len(field_ids):
+        if len(field_ids) != C:
             raise ModelError(
                 f"the history has {C} channels for {len(field_ids)} field names",
                 got=[cast(list[str], self.config.field_names)[i] for i in field_ids],

@@ -1,0 +1,85 @@
+"""``pdefm evaluate``."""
+
+from typing import Annotated
+
+import typer
+
+from pdefm.cli.options import (
+    Adapter,
+    Axes,
+    Boundary,
+    Dt,
+    Extent,
+    Format,
+    Json,
+    Model,
+    Names,
+    Out,
+    Overwrite,
+    Units,
+    description,
+    print_json,
+    print_lines,
+    print_table,
+)
+
+
+def evaluate(
+    model: Model,
+    data: Annotated[list[str], typer.Option("--data", help="File or folder; may be repeated.")],
+    out: Out,
+    adapter: Adapter = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL=MODEL", help="Another model under the same protocol."),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="train, valid or test.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Frames to roll out; default all.")] = None,
+    start_frame: Annotated[int, typer.Option(help="First frame of the history.")] = 0,
+    max_trajectories: Annotated[int | None, typer.Option(help="Only the first so many.")] = None,
+    seed: Annotated[int, typer.Option(help="Recorded with the results.")] = 0,
+    format: Format = "auto",
+    axes: Axes = None,
+    names: Names = None,
+    units: Units = None,
+    dt: Dt = None,
+    extent: Extent = None,
+    boundary: Boundary = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Roll a model out on data and write results.json, with persistence beside it.
+
+    Example: pdefm evaluate --model runs/smoke --data data/gray_scott --out results.json
+    """
+    from pdefm.hub.evaluation import evaluate_by_name
+
+    options = description(
+        axes=axes, names=names, units=units, dt=dt, extent=extent, boundary=boundary
+    )
+    results = evaluate_by_name(
+        model,
+        adapter,
+        data,
+        out,
+        compare=compare or [],
+        split=split,
+        format=format,
+        options=options,
+        num_steps=steps,
+        start_frame=start_frame,
+        max_trajectories=max_trajectories,
+        seed=seed,
+        overwrite=overwrite,
+    )
+    if as_json:
+        print_json(results)
+        return
+    for name, found in results["datasets"].items():
+        rows = [("this model", found["metrics"]), *found["baselines"].items()]
+        print_table(
+            f"{name}: {found['num_trajectories']} trajectories, {found['num_steps']} steps",
+            ("", "relative L2", "nRMSE", "VRMSE"),
+            ((label, m["relative_l2"], m["nrmse"], m["vrmse"]) for label, m in rows),
+        )
+    print_lines(f"written to {out}")

@@ -1,0 +1,76 @@
+"""Options that several verbs share, and how results are printed."""
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key, as a.b=c."),
+]
+Seed = Annotated[int | None, typer.Option(help="Seed; replaces the recipe's.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
+Out = Annotated[Path, typer.Option("--out", help="Output folder or file.")]
+Model = Annotated[
+    str, typer.Option("--model", help="Model folder, run folder, published name or repository id.")
+]
+Adapter = Annotated[
+    str | None, typer.Option("--adapter", help="Adapter folder, run folder or repository id.")
+]
+Data = Annotated[str, typer.Option("--data", help="File or folder of trajectories.")]
+Format = Annotated[str, typer.Option("--format", help="File format, or auto.")]
+Axes = Annotated[
+    str | None, typer.Option("--axes", help="Meaning of an array's axes, as 'N T C X Y'.")
+]
+Names = Annotated[str | None, typer.Option("--names", help="Field names of the channels, as a,b.")]
+Units = Annotated[str | None, typer.Option("--units", help="Units of the channels, as m/s,Pa.")]
+Dt = Annotated[float | None, typer.Option("--dt", help="Time between frames.")]
+Extent = Annotated[
+    str | None, typer.Option("--extent", help="Length of each space axis, as 1,1.")
+]
+Boundary = Annotated[
+    str | None, typer.Option("--boundary", help="periodic, wall or open, on all sides.")
+]
+
+
+def description(**options: Any) -> dict[str, Any]:
+    """Description options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def with_seed(overrides: list[str] | None, seed: int | None) -> list[str]:
+    """Overrides of a recipe, with the seed among them."""
+    return [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
+
+
+def print_json(content: Any) -> None:
+    """One JSON object on stdout."""
+    sys.stdout.write(json.dumps(content) + "\n")
+
+
+def print_lines(*lines: str) -> None:
+    """Plain lines on stdout."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def print_table(title: str, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """A table on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for i, name in enumerate(header):
+        table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(number(cell) for cell in row))
+    Console().print(table)
+
+
+def number(value: object) -> str:
+    """Text of a table cell."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,133 @@
+"""Sources of a recipe: files, or an equation that is solved once into the cache."""
+
+from typing import Any
+
+from pydantic import Field as Limits
+from pydantic import model_validator
+
+from pdefm.config import Section
+from pdefm.data.collection import Subset, TrajectoryCollection
+from pdefm.data.generate import generate_cached
+from pdefm.data.open import SPLITS, open_trajectories
+from pdefm.errors import DataError
+from pdefm.progress import progress
+
+
+class GenerateSection(Section):
+    """Trajectories that a solver makes; kept in the cache and made only once."""
+
+    family: str
+    """Name in the table of equations."""
+    num_trajectories: int = Limits(default=32, ge=1)
+    """Training trajectories."""
+    num_validation: int = Limits(default=4, ge=1)
+    """Validation trajectories, which are other samples."""
+    resolution: int = Limits(default=64, ge=8)
+    """Points per axis."""
+    num_frames: int = Limits(default=21, ge=2)
+    """Frames per trajectory, the initial state included."""
+    seed: int = 0
+    """Decides the samples."""
+    settings: dict[str, Any] = {}
+    """Arguments of the equation, such as ``parameter_ranges`` or ``dt``."""
+
+    def open(self, split: str, device: str) -> TrajectoryCollection:
+        """Solve (or find in the cache) one split."""
+        count = self.num_trajectories if split == "train" else self.num_validation
+        with progress(f"solve {self.family} ({split})", count, unit="trajectories") as advance:
+            folder = generate_cached(
+                self.family,
+                num_trajectories=count,
+                resolution=self.resolution,
+                num_frames=self.num_frames,
+                seed=self.seed,
+                split=split,
+                device=device,
+                settings=self.settings,
+                progress=advance,
+            )
+        return open_trajectories(folder, "well", split=split)
+
+
+class SourceSection(Section):
+    """One source of a mixture: give ``path`` or ``generate``."""
+
+    name: str
+    """Name in logs and results."""
+    weight: float = Limits(default=1.0, gt=0)
+    """Share of the micro-batches, relative to the other sources."""
+    generate: GenerateSection | None = None
+    """Solve an equation."""
+    path: str | None = None
+    """File or folder."""
+    format: str = "auto"
+    """Name in the table of formats."""
+    axes: str | None = None
+    """Meaning of the array's axes, such as ``N T C X Y``."""
+    names: list[str] | None = None
+    """Field name of each channel."""
+    units: list[str] | None = None
+    """Unit of each channel."""
+    dt: float | None = Limits(default=None, gt=0)
+    """Time between frames."""
+    extent: list[float] | None = None
+    """Length of each space axis."""
+    boundary: str | None = None
+    """``periodic``, ``wall`` or ``open``."""
+    validation_fraction: float = Limits(default=0.1, gt=0, lt=1)
+    """Trajectories at the end that are held out where the data have no ``valid`` split."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "SourceSection":
+        if (self.generate is None) == (self.path is None):
+            raise ValueError("give either path or generate")
+        return self
+
+    def open(self, split: str, device: str = "cpu") -> TrajectoryCollection:
+        """Trajectories of ``train`` or ``valid``.
+
+        Raises:
+            DataError: Missing or unreadable data, or too few trajectories to hold any out.
+        """
+        if self.generate is not None:
+            return self.generate.open(split, device)
+        assert self.path is not None
+        description = {
+            key: value
+            for key in ("axes", "names", "units", "dt", "extent", "boundary")
+            if (value := getattr(self, key)) is not None
+        }
+        whole = open_trajectories(self.path, self.format, **description)
+        if split in _splits_of(self.path):
+            return open_trajectories(self.path, self.format, split=split, **description)
+        return hold_out(whole, split, self.validation_fraction)
+
+
+def _splits_of(path: str) -> list[str]:
+    """Splits that a folder has, if it holds both training and validation data."""
+    from pathlib import Path
+
+    root = Path(path).expanduser()
+    root = root / "data" if (root / "data").is_dir() else root
+    found = [name for name in SPLITS if (root / name).is_dir()]
+    return found if {"train", "valid"} <= set(found) else []
+
+
+def hold_out(
+    collection: TrajectoryCollection, split: str, fraction: float
+) -> TrajectoryCollection:
+    """First trajectories for training, the last ``fraction`` (at least one) for validation.
+
+    Raises:
+        DataError: Fewer than two trajectories.
+    """
+    total = len(collection)
+    if total < 2:
+        raise DataError(
+            f"{collection.name}: at least two trajectories are needed, one of them held out",
+            got=total,
+            do="Add trajectories, or cut the long one into several files",
+        )
+    held = min(max(1, round(total * fraction)), total - 1)
+    chosen = range(total - held) if split == "train" else range(total - held, total)
+    return Subset(collection, list(chosen))

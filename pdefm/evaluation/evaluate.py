@@ -1,0 +1,199 @@
+"""Datasets x models x metrics x horizons, into one results.json."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pdefm.data.batch import collate
+from pdefm.data.collection import TrajectoryCollection
+from pdefm.errors import DataError
+from pdefm.evaluation.rollout import rollout_frames
+from pdefm.metrics import METRICS
+from pdefm.models.processing_pde import PDEProcessor
+from pdefm.progress import progress
+from pdefm.provenance import provenance
+
+REDUCTION = (
+    "metric of every trajectory, step and field over space; then the mean over trajectories,"
+    " steps and fields with equal weight"
+)
+BATCH_SIZE = 16
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model and the processor that gives it units."""
+
+    model: nn.Module
+    processor: PDEProcessor
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is measured: from which frame, how far.
+
+    Args:
+        history: Frames given; the prediction starts after them.
+        num_steps: Frames rolled out; ``None`` takes all that every trajectory has.
+        start_frame: First frame of the history.
+        max_trajectories: Only the first so many; ``None`` takes all.
+    """
+
+    history: int
+    num_steps: int | None = None
+    start_frame: int = 0
+    max_trajectories: int | None = None
+
+    def steps(self, name: str, collection: TrajectoryCollection, count: int) -> int:
+        """Steps that all trajectories can serve.
+
+        Raises:
+            DataError: Too few frames for history and steps.
+        """
+        shortest = min(collection.num_frames(i) for i in range(count))
+        available = shortest - self.start_frame - self.history
+        steps = available if self.num_steps is None else self.num_steps
+        if available < max(steps, 1):
+            raise DataError(
+                f"{name}: too few frames for history {self.history} + {max(steps, 1)} steps",
+                got=f"{shortest} frames",
+                do="Use longer trajectories or fewer --steps",
+            )
+        return steps
+
+
+def _errors(prediction: Tensor, target: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+    """Every metric, ``[batch, time, channel]``."""
+    return {name: metric(prediction, target, mask=mask) for name, metric in METRICS.items()}
+
+
+def _summary(errors: dict[str, Tensor], names: Sequence[str]) -> dict[str, Any]:
+    """Means, and curves over the steps with percentiles over the trajectories."""
+    per_step: dict[str, dict[str, list[float]]] = {}
+    for metric, values in errors.items():
+        by_trajectory = values.mean(2)  # [trajectory, time]
+        low, high = torch.quantile(by_trajectory, torch.tensor([0.1, 0.9]), dim=0)
+        per_step[metric] = {
+            "mean": by_trajectory.mean(0).tolist(),
+            "p10": low.tolist(),
+            "p90": high.tolist(),
+        }
+    return {
+        "metrics": {metric: float(values.mean()) for metric, values in errors.items()},
+        "per_step": per_step,
+        "per_field": {
+            name: {metric: float(values[:, :, i].mean()) for metric, values in errors.items()}
+            for i, name in enumerate(names)
+        },
+    }
+
+
+def _persistence(history: Tensor, num_steps: int) -> Tensor:
+    """The last frame, repeated."""
+    return history[:, -1:].expand(-1, num_steps, *history.shape[2:])
+
+
+def evaluate_dataset(
+    name: str,
+    collection: TrajectoryCollection,
+    contenders: Mapping[str, Contender],
+    protocol: Protocol,
+) -> dict[str, Any]:
+    """Errors of all contenders and of persistence on one dataset.
+
+    The first contender is the model that the numbers are about; the others join the baselines.
+
+    Raises:
+        DataError: Too few frames, or non-finite data.
+        ModelError: A field that a contender does not know.
+        NumericalError: A rollout left the finite numbers.
+    """
+    count = min(len(collection), protocol.max_trajectories or len(collection))
+    steps = protocol.steps(name, collection, count)
+    stop = protocol.start_frame + protocol.history + steps
+    collected: dict[str, list[dict[str, Tensor]]] = {label: [] for label in contenders}
+    collected["persistence"] = []
+    with progress(f"evaluate {name}", count, unit="trajectories") as advance:
+        for first in range(0, count, BATCH_SIZE):
+            chosen = range(first, min(first + BATCH_SIZE, count))
+            windows = [collection.read(i, protocol.start_frame, stop) for i in chosen]
+            batch = collate(windows, history=protocol.history)
+            if not bool(torch.isfinite(batch.history).all() & torch.isfinite(batch.target).all()):
+                bad = next(w for w in windows if not bool(torch.isfinite(w.fields).all()))
+                raise DataError(
+                    f"{name}: non-finite values in {bad.source}",
+                    do="Repair or drop this trajectory; see pdefm data inspect",
+                )
+            for label, contender in contenders.items():
+                frames = rollout_frames(
+                    contender.model,
+                    contender.processor,
+                    batch.history,
+                    batch.names,
+                    steps,
+                    mask=batch.mask,
+                )
+                prediction = torch.stack(list(frames), 1)
+                collected[label].append(_errors(prediction, batch.target, batch.mask))
+            still = _persistence(batch.history, steps)
+            collected["persistence"].append(_errors(still, batch.target, batch.mask))
+            advance(len(windows))
+    first_window = collection.read(0, 0, 1)
+    summaries = {
+        label: _summary(
+            {metric: torch.cat([part[metric] for part in parts]) for metric in METRICS},
+            first_window.names,
+        )
+        for label, parts in collected.items()
+    }
+    subject = next(iter(contenders))
+    baselines = {
+        label: summary["metrics"] | {"per_step": summary["per_step"]}
+        for label, summary in summaries.items()
+        if label != subject
+    }
+    return {
+        "num_trajectories": count,
+        "num_steps": steps,
+        "resolution": list(first_window.grid.shape),
+        "field_names": list(first_window.names),
+        "units": list(first_window.units),
+        "dt": collection.read(0, 0, 2).dt,
+        **summaries[subject],
+        "baselines": dict(sorted(baselines.items())),
+    }
+
+
+def evaluate(
+    datasets: Mapping[str, TrajectoryCollection],
+    contenders: Mapping[str, Contender],
+    protocol: Protocol,
+    *,
+    model: dict[str, Any],
+    seed: int = 0,
+) -> dict[str, Any]:
+    """All datasets, as the content of ``results.json``.
+
+    Args:
+        datasets: Name to trajectories.
+        contenders: Label to model; the first one is the subject.
+        protocol: What is measured.
+        model: Name, path, sha256, number of parameters and adapter of the subject.
+        seed: Recorded; the evaluation itself draws nothing.
+    """
+    torch.manual_seed(seed)
+    horizon = next(iter(contenders.values())).processor.horizon
+    return {
+        "schema": 1,
+        **provenance(seed),
+        "model": model,
+        "protocol": {**asdict(protocol), "horizon": horizon, "reduction": REDUCTION},
+        "datasets": {
+            name: evaluate_dataset(name, collection, contenders, protocol)
+            for name, collection in datasets.items()
+        },
+    }
+

@@ -1,0 +1,87 @@
+"""Auto-regressive rollout in physical units."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from pdefm.data.trajectory import Source, Trajectory
+from pdefm.errors import DataError, NumericalError
+from pdefm.models.processing_pde import PDEProcessor
+
+
+@torch.no_grad()
+def rollout_frames(
+    model: nn.Module,
+    processor: PDEProcessor,
+    history: Float[Tensor, "batch history channel *space"],
+    names: tuple[str, ...],
+    num_steps: int,
+    *,
+    mask: Bool[Tensor, "batch *space"] | None = None,
+) -> Iterator[Float[Tensor, "batch channel *space"]]:
+    """Yield predicted frames one by one; memory does not grow with ``num_steps``.
+
+    Args:
+        model: Predicts the next frames from normalised history.
+        processor: Statistics of the fields.
+        history: Physical frames, oldest first.
+        names: Field name of each channel.
+        num_steps: Frames to predict.
+        mask: True inside the domain.
+
+    Raises:
+        NumericalError: A predicted frame is not finite; says which step.
+    """
+    scale = processor.scale(history, names)
+    window = scale.normalize(history)
+    done = 0
+    while done < num_steps:
+        prediction = model(history=window, field_names=names, mask=mask).prediction
+        for i in range(min(prediction.shape[1], num_steps - done)):
+            frame = scale.denormalize(prediction[:, i : i + 1])[:, 0]
+            done += 1
+            if not bool(torch.isfinite(frame).all()):
+                raise NumericalError(
+                    f"rollout left the finite numbers at step {done} of {num_steps}",
+                    do="Roll out fewer steps, or fine-tune the model on such data",
+                )
+            yield frame
+        window = torch.cat([window, prediction], 1)[:, -window.shape[1] :]
+
+
+def rollout(
+    model: nn.Module, processor: PDEProcessor, trajectory: Trajectory, num_steps: int
+) -> Trajectory:
+    """Continue a trajectory from its last ``history`` frames.
+
+    Args:
+        model: From ``AutoModel.from_pretrained`` or ``load_adapter``.
+        processor: Its processor.
+        trajectory: At least ``processor.history`` frames, in physical units.
+        num_steps: Frames to predict.
+
+    Returns:
+        The predicted frames, in physical units, at the times that follow.
+
+    Raises:
+        DataError: Too few frames, or non-finite values in the history.
+        ModelError: A field that the model does not know.
+        NumericalError: The prediction left the finite numbers.
+    """
+    if num_steps < 1:
+        raise DataError("a rollout needs at least one step", got=num_steps, do="Use --steps 1")
+    processor(trajectory)  # raises on short or non-finite histories
+    device = next(model.parameters()).device
+    history = trajectory.fields[None, -processor.history :].to(device)
+    mask = None if trajectory.mask is None else trajectory.mask[None].to(device)
+    frames = rollout_frames(model, processor, history, trajectory.names, num_steps, mask=mask)
+    steps = torch.arange(1, num_steps + 1, dtype=trajectory.times.dtype)
+    return replace(
+        trajectory,
+        fields=torch.cat(list(frames)).cpu(),
+        times=trajectory.times[-1] + steps * (trajectory.dt or 1.0),
+        source=Source(f"rollout of {trajectory.source}"),
+    )

@@ -1,0 +1,107 @@
+"""Strict loading of a model folder, and the hash that ties adapters to it."""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from pdefm.errors import ModelError
+from pdefm.models.dpot.modeling_dpot import DPOTModel
+from pdefm.models.processing_pde import PDEProcessor
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Our own bars and errors speak; those of transformers would be a second voice."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def load_model(folder: str | Path) -> tuple[DPOTModel, PDEProcessor]:
+    """Model (in evaluation mode) and processor of a folder.
+
+    Raises:
+        ModelError: Missing or damaged file; missing, unknown, wrongly shaped or non-finite weights.
+    """
+    from transformers import AutoModel
+
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} is no model folder", got="no config.json", do="Check the path")
+    try:
+        with _quiet_transformers():
+            model, info = AutoModel.from_pretrained(
+                folder, output_loading_info=True, ignore_mismatched_sizes=True
+            )
+    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(
+            f"cannot load {folder}", got=str(error).splitlines()[0], do="Publish or copy it again"
+        ) from error
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if info[kind]:
+            raise ModelError(
+                f"weights in {folder} do not fit their config.json",
+                got=f"{kind.split('_')[0]} {sorted(map(str, info[kind]))[0]}",
+                do="The folder is damaged; publish or copy it again",
+            )
+    for name, tensor in model.state_dict().items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ModelError(f"weights in {folder} are not finite", got=name)
+    return model.eval(), load_processor(folder)
+
+
+def load_processor(folder: str | Path) -> PDEProcessor:
+    """Processor of a model or adapter folder.
+
+    Raises:
+        ModelError: Missing or damaged ``processor_config.json``.
+    """
+    path = Path(folder) / "processor_config.json"
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        content.pop("processor_class", None)
+        return PDEProcessor(**content)
+    except (OSError, json.JSONDecodeError, TypeError) as error:
+        raise ModelError(
+            f"cannot load {path}", got=str(error).splitlines()[0], do="Publish the model again"
+        ) from error
+
+
+def save_model(folder: str | Path, model: nn.Module, processor: PDEProcessor) -> None:
+    """Write config, safetensors and processor: exactly what the Hub gets."""
+    with _quiet_transformers():
+        cast(DPOTModel, model).save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """SHA-256 over the sorted names, shapes, dtypes and bytes of all weights.
+
+    The same for a model in memory, in one file or in shards.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        data = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+        digest.update(data.numpy().tobytes())
+    return digest.hexdigest()

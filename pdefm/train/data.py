@@ -1,0 +1,174 @@
+"""From the data section of a recipe to a mixture, validation batches and a processor."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import torch
+
+from pdefm.data.batch import Batch, collate
+from pdefm.data.collection import TrajectoryCollection
+from pdefm.data.mixture import Mixture, MixtureSource
+from pdefm.data.summary import field_statistics
+from pdefm.data.trajectory import Trajectory
+from pdefm.data.windows import WindowIndex
+from pdefm.errors import DataError, RecipeError
+from pdefm.models.processing_pde import PDEProcessor
+from pdefm.train.recipe import DataSection, TrainSection
+
+VALIDATION_BATCH = 16
+
+
+@dataclass(frozen=True)
+class OpenedSource:
+    """A source of the recipe with its two splits."""
+
+    name: str
+    weight: float
+    train: TrajectoryCollection
+    valid: TrajectoryCollection
+
+    @property
+    def first(self) -> Trajectory:
+        """Two frames, for names, units, grid and boundary."""
+        return self.train.read(0, 0, min(2, self.train.num_frames(0)))
+
+
+def open_sources(section: DataSection, device: str = "cpu") -> list[OpenedSource]:
+    """Open (or solve) every source.
+
+    Raises:
+        DataError: Missing, unreadable or too few data.
+    """
+    return [
+        OpenedSource(s.name, s.weight, s.open("train", device), s.open("valid", device))
+        for s in section.sources
+    ]
+
+
+def check_patch(sources: Sequence[OpenedSource], patch_size: int) -> None:
+    """Refuse grids that the patches do not tile.
+
+    Raises:
+        DataError: Names the source and its grid.
+    """
+    for source in sources:
+        shape = source.first.grid.shape
+        if len(shape) != 2:
+            raise DataError(
+                f"{source.name}: this model takes fields on two space axes",
+                got=f"{len(shape)} axes {shape}",
+                do="Use 2-D data",
+            )
+        if any(size % patch_size for size in shape):
+            raise DataError(
+                f"{source.name}: resolution must be divisible by the patch size {patch_size}",
+                got=" x ".join(map(str, shape)),
+                do=f"Crop or resample to multiples of {patch_size}, or change model.patch_size",
+            )
+
+
+def _windows(
+    name: str, collection: TrajectoryCollection, history: int, horizon: int, stride: int = 1
+) -> WindowIndex:
+    lengths = [collection.num_frames(i) for i in range(len(collection))]
+    return WindowIndex(lengths, history=history, horizon=horizon, stride=stride, source=name)
+
+
+def make_mixture(
+    sources: Sequence[OpenedSource],
+    section: DataSection,
+    train: TrainSection,
+    processor: PDEProcessor,
+    *,
+    num_slots: int,
+    seed: int,
+) -> Mixture:
+    """The training mixture.
+
+    Raises:
+        DataError: Too few frames for history + horizon.
+    """
+    history, horizon = processor.history, processor.horizon
+    return Mixture(
+        [
+            MixtureSource(
+                s.name,
+                s.train,
+                _windows(s.name, s.train, history, horizon, section.window_stride),
+                s.weight,
+            )
+            for s in sources
+        ],
+        history=history,
+        micro_batch_size=train.micro_batch_size,
+        num_slots=num_slots,
+        seed=seed,
+    )
+
+
+def validation_batches(
+    sources: Sequence[OpenedSource], section: DataSection, processor: PDEProcessor
+) -> dict[str, list[Batch]]:
+    """The same evenly spread windows of every source, whatever the seed."""
+    history, horizon = processor.history, processor.horizon
+    batches: dict[str, list[Batch]] = {}
+    for source in sources:
+        index = _windows(source.name, source.valid, history, horizon)
+        count = min(section.validation_windows, len(index))
+        numbers = [round(i * (len(index) - 1) / max(count - 1, 1)) for i in range(count)]
+        windows = [source.valid.read(*index.locate(number)) for number in numbers]
+        batches[source.name] = [
+            collate(windows[i : i + VALIDATION_BATCH], history=history, source=source.name)
+            for i in range(0, count, VALIDATION_BATCH)
+        ]
+    return batches
+
+
+def make_processor(
+    sources: Sequence[OpenedSource], *, history: int, horizon: int, normalization: str
+) -> PDEProcessor:
+    """Statistics over the training data; sources that share a field count equally.
+
+    Raises:
+        DataError: Values that are not finite.
+        RecipeError: One field in two units.
+    """
+    found: dict[str, list[tuple[float, float]]] = {}
+    units: dict[str, str] = {}
+    for source in sources:
+        first = source.first
+        for name, unit in zip(first.names, first.units, strict=True):
+            if units.setdefault(name, unit) != unit:
+                raise RecipeError(
+                    f"data.sources: field '{name}' comes in two units",
+                    got=f"'{units[name]}' and '{unit}' (in {source.name})",
+                    do="Give different physical quantities different names",
+                )
+        for name, statistics in field_statistics(source.train).items():
+            found.setdefault(name, []).append(statistics)
+    fields: dict[str, dict[str, Any]] = {}
+    for name, pairs in found.items():
+        mean = sum(m for m, _ in pairs) / len(pairs)
+        square = sum(m * m + s * s for m, s in pairs) / len(pairs)
+        std = sqrt(max(square - mean * mean, 0.0))
+        fields[name] = {"unit": units[name], "mean": mean, "std": std}
+    steps = [source.first.dt for source in sources]
+    return PDEProcessor(
+        fields=fields,
+        history=history,
+        horizon=horizon,
+        normalization=normalization,
+        boundaries=sorted({str(side) for s in sources for pair in s.first.boundary for side in pair}),
+        dt=[min(steps), max(steps)],
+        resolutions=[list(shape) for shape in sorted({s.first.grid.shape for s in sources})],
+    )
+
+
+def noise_generator(seed: int, step: int, slot: int) -> torch.Generator:
+    """Randomness of one micro-batch: the same on every device, rank and resume."""
+    import numpy as np
+
+    state = int(np.random.SeedSequence([seed, 2, step, slot]).generate_state(1, np.uint64)[0])
+    return torch.Generator().manual_seed(state % 2**63)

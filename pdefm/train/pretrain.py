@@ -1,0 +1,119 @@
+"""From a pretraining recipe to a run folder."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pdefm.models.dpot.configuration_dpot import DPOTConfig
+from pdefm.models.dpot.modeling_dpot import DPOTModel
+from pdefm.models.loading import load_model, save_model
+from pdefm.models.processing_pde import PDEProcessor
+from pdefm.tasks.forecasting import ForecastingTask
+from pdefm.train.accelerator import Engine
+from pdefm.train.data import (
+    OpenedSource,
+    check_patch,
+    make_mixture,
+    make_processor,
+    open_sources,
+    validation_batches,
+)
+from pdefm.train.loop import Session, run_session
+from pdefm.train.recipe import ModelSection, PretrainRecipe
+from pdefm.train.run_folder import check_run_folder, make_run_folder
+
+
+def make_config(
+    section: ModelSection, processor: PDEProcessor, grid: tuple[int, ...]
+) -> DPOTConfig:
+    """Configuration of a new model whose vocabulary is the processor's.
+
+    Args:
+        section: Shape.
+        processor: Field names, history and horizon.
+        grid: Points per axis; the position table gets its latent size.
+    """
+    values = section.model_dump(exclude={"learned_positions", "normalization"})
+    latent = [size // section.patch_size for size in grid]
+    return DPOTConfig(
+        **values,
+        field_names=list(processor.fields),
+        position_size=latent if section.learned_positions else None,
+    )
+
+
+def build_model(
+    recipe: PretrainRecipe, sources: list[OpenedSource]
+) -> tuple[DPOTModel, PDEProcessor]:
+    """Untrained model and its processor.
+
+    Raises:
+        DataError: Data that do not fit the model or are not finite.
+    """
+    check_patch(sources, recipe.model.patch_size)
+    processor = make_processor(
+        sources,
+        history=recipe.model.history,
+        horizon=recipe.model.horizon,
+        normalization=recipe.model.normalization,
+    )
+    torch.manual_seed(recipe.seed)
+    config = make_config(recipe.model, processor, sources[0].first.grid.shape)
+    return DPOTModel(config), processor
+
+
+def pretrain(
+    recipe: PretrainRecipe, out: str | Path, *, overwrite: bool = False
+) -> dict[str, Any]:
+    """Train from scratch, or continue the run that ``out`` holds.
+
+    Args:
+        recipe: Resolved recipe.
+        out: Run folder.
+        overwrite: Remove a run that is there and start anew.
+
+    Returns:
+        Steps, validation errors, seconds, the step resumed from, ``out`` and ``num_parameters``.
+
+    Raises:
+        PdefmError: As the parts say.
+    """
+    out = Path(out)
+    check_run_folder(out, recipe, overwrite=overwrite)
+    engine = Engine(recipe.train, out, recipe.seed)
+    sources = open_sources(recipe.data, str(engine.device))
+    model, processor = build_model(recipe, sources)
+
+    def read_model(folder: Path) -> None:
+        loaded, _ = load_model(folder)
+        model.load_state_dict(loaded.state_dict())
+
+    mixture = make_mixture(
+        sources,
+        recipe.data,
+        recipe.train,
+        processor,
+        num_slots=engine.num_slots,
+        seed=recipe.seed,
+    )
+    make_run_folder(
+        out, recipe, overwrite=overwrite, is_main=engine.is_main, world_size=engine.world_size
+    )
+    engine.wait()
+    session = Session(
+        section=recipe.train,
+        seed=recipe.seed,
+        run_folder=out,
+        engine=engine,
+        model=model,
+        task=ForecastingTask(processor, recipe.task),
+        mixture=mixture,
+        validation=validation_batches(sources, recipe.data, processor),
+        write_model=lambda folder: save_model(folder, model, processor),
+        read_model=read_model,
+        num_workers=recipe.data.num_workers,
+        title=f"pretrain {recipe.name}",
+    )
+    summary = run_session(session)
+    return summary | {"out": str(out), "num_parameters": model.num_parameters()}

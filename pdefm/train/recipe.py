@@ -1,0 +1,105 @@
+"""What a recipe may say. Keys follow transformers where it has a word."""
+
+from typing import Any, Literal
+
+from pydantic import Field as Limits
+
+from pdefm.config import Section
+from pdefm.data.source import SourceSection
+from pdefm.tasks.forecasting import ForecastingOptions
+
+
+class ModelSection(Section):
+    """Shape of a new DPOT; see ``DPOTConfig`` for the meaning of each key."""
+
+    history: int = Limits(default=10, ge=1)
+    horizon: int = Limits(default=1, ge=1)
+    patch_size: int = Limits(default=8, ge=1)
+    hidden_size: int = Limits(default=512, ge=8)
+    num_hidden_layers: int = Limits(default=4, ge=1)
+    num_attention_heads: int = Limits(default=4, ge=1)
+    mlp_ratio: float = Limits(default=1.0, gt=0)
+    patch_feature_size: int = Limits(default=35, ge=1)
+    decoder_size: int = Limits(default=32, ge=1)
+    mixer: str = "afno"
+    num_modes: int | None = Limits(default=None, ge=1)
+    mode_truncation: str = "symmetric"
+    spectral_output_bias: bool = False
+    hidden_act: str = "gelu"
+    time_aggregation: str = "exp_mlp"
+    learned_positions: bool = True
+    """A position table for the first source's latent grid, interpolated on others."""
+    coordinate_channels: bool = True
+    prediction: str = "increment"
+    normalization: Literal["field", "instance"] = "field"
+    """Statistics that the processor uses: per field over the training data, or per sample."""
+
+
+class DataSection(Section):
+    """What is trained on."""
+
+    sources: list[SourceSection] = Limits(min_length=1)
+    """Ingredients of the mixture."""
+    window_stride: int = Limits(default=1, ge=1)
+    """Frames between the starts of neighbouring windows."""
+    num_workers: int = Limits(default=0, ge=0)
+    """Processes that read ahead; 0 reads in the training process."""
+    validation_windows: int = Limits(default=16, ge=1)
+    """Windows of each source that a validation looks at, evenly spread."""
+
+
+class TrainSection(Section):
+    """How long, how fast, how often to save."""
+
+    max_steps: int = Limits(default=1000, ge=1)
+    global_batch_size: int = Limits(default=16, ge=1)
+    """Samples an optimizer step, over all processes."""
+    micro_batch_size: int = Limits(default=8, ge=1)
+    """Samples a forward pass; all of one source."""
+    learning_rate: float = Limits(default=1e-3, gt=0)
+    lr_scheduler_type: Literal["cosine", "one_cycle", "constant"] = "cosine"
+    warmup_steps: int = Limits(default=0, ge=0)
+    min_learning_rate_ratio: float = Limits(default=0.01, ge=0, le=1)
+    """End of the schedule over its peak."""
+    weight_decay: float = Limits(default=1e-4, ge=0)
+    adam_beta1: float = Limits(default=0.9, ge=0, lt=1)
+    adam_beta2: float = Limits(default=0.95, ge=0, lt=1)
+    max_grad_norm: float = Limits(default=1.0, gt=0)
+    logging_steps: int = Limits(default=10, ge=1)
+    eval_steps: int = Limits(default=100, ge=1)
+    save_steps: int = Limits(default=200, ge=1)
+    save_total_limit: int = Limits(default=2, ge=2)
+    """Newest checkpoints that are kept; never fewer than two."""
+    bf16: bool = False
+    deterministic: bool = True
+    """Deterministic kernels: the same seed gives the same bits on the same machine."""
+    report_to: Literal["tensorboard", "none"] = "tensorboard"
+
+
+class PretrainRecipe(Section):
+    """A pretraining run."""
+
+    name: str
+    seed: int = 0
+    model: ModelSection = ModelSection()
+    data: DataSection
+    task: ForecastingOptions = ForecastingOptions()
+    train: TrainSection = TrainSection()
+
+
+class FinetuneRecipe(Section):
+    """A fine-tuning run."""
+
+    name: str = "finetune"
+    seed: int = 0
+    base: str
+    """Model folder, published name or repository id."""
+    task: str = "forecasting"
+    task_options: dict[str, Any] = {}
+    tuner: str = "lora"
+    tuner_options: dict[str, Any] = {}
+    add_fields: dict[str, str | None] = {}
+    """Fields that the base does not know, and a known field whose weights each starts from
+    (``null`` starts from zero)."""
+    data: DataSection
+    train: TrainSection = TrainSection()

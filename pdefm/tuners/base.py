@@ -1,0 +1,49 @@
+"""The contract of a tuner."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from pdefm.config import Section
+from pdefm.models.dpot.modeling_dpot import DPOTModel
+
+
+class Tuner(ABC):
+    """Decides which weights train, and how only those are stored.
+
+    Args:
+        options: Validated options of the tuner.
+    """
+
+    name: ClassVar[str]
+    options_class: ClassVar[type[Section]]
+
+    def __init__(self, options: Section) -> None:
+        self.options = options
+
+    @abstractmethod
+    def apply(self, model: DPOTModel) -> nn.Module:
+        """Make the right weights trainable, wrapping the model if need be."""
+
+    @abstractmethod
+    def state(self, model: nn.Module) -> dict[str, Tensor]:
+        """What an adapter stores of a model that :meth:`apply` returned."""
+
+    @abstractmethod
+    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
+        """Put stored weights into a model that :meth:`apply` returned.
+
+        Raises:
+            ModelError: Missing, unknown or wrongly shaped tensors.
+        """
+
+    def config(self, model: nn.Module) -> dict[str, Any]:
+        """Keys that ``adapter_config.json`` carries for other libraries."""
+        return {}
+
+
+def trainable_share(model: nn.Module) -> tuple[int, int]:
+    """Number of trainable parameters, and of all."""
+    counts = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return sum(n for n, trains in counts if trains), sum(n for n, _ in counts)

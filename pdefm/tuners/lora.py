@@ -1,0 +1,85 @@
+"""LoRA: low-rank updates of the products, full updates of the small field slices."""
+
+import warnings
+from typing import Any, cast
+
+from pydantic import Field as Limits
+from torch import Tensor, nn
+
+from pdefm.config import Section
+from pdefm.errors import ModelError
+from pdefm.models.dpot.modeling_dpot import DPOTModel
+from pdefm.tuners.base import Tuner
+
+
+class LoraOptions(Section):
+    """Options of LoRA, in PEFT's words."""
+
+    r: int = Limits(default=8, ge=1)
+    """Rank of the updates."""
+    lora_alpha: int = Limits(default=16, ge=1)
+    """The update is scaled by ``lora_alpha / r``."""
+    target_modules: tuple[str, ...] = ("fc1", "fc2")
+    """Pointwise layers of the blocks that get a low-rank update."""
+    target_parameters: tuple[str, ...] = ("mixer.weight1", "mixer.weight2")
+    """Spectral weights ``[2 heads, d, d]`` that get one low-rank pair a slice."""
+    modules_to_save: tuple[str, ...] = ("patch_embedding", "decoder")
+    """Modules that train whole: they hold the field slices, and are small."""
+
+
+class LoraTuner(Tuner):
+    """``W + (lora_alpha / r) B A`` on every target, by PEFT.
+
+    Source: LoRA (arXiv 2106.09685).
+    """
+
+    name = "lora"
+    options_class = LoraOptions
+
+    def apply(self, model: DPOTModel) -> nn.Module:
+        """Wrap the model with PEFT; the base weights freeze."""
+        from peft import LoraConfig, get_peft_model
+
+        options = cast(LoraOptions, self.options)
+        with warnings.catch_warnings():
+            # PEFT wonders about a model without a text vocabulary; ours has none on purpose.
+            warnings.simplefilter("ignore", UserWarning)
+            return get_peft_model(
+                cast(Any, model),
+                LoraConfig(
+                    r=options.r,
+                    lora_alpha=options.lora_alpha,
+                    target_modules=list(options.target_modules),
+                    target_parameters=list(options.target_parameters),
+                    modules_to_save=list(options.modules_to_save),
+                ),
+            )
+
+    def state(self, model: nn.Module) -> dict[str, Tensor]:
+        """The adapter's tensors under PEFT's names."""
+        from peft import get_peft_model_state_dict
+
+        return get_peft_model_state_dict(cast(Any, model))
+
+    def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
+        """Load under PEFT's names; every tensor must find its place."""
+        from peft import set_peft_model_state_dict
+
+        expected = self.state(model)
+        if wrong := sorted(state.keys() ^ expected.keys()):
+            raise ModelError("adapter weights do not fit the base", got=wrong[0])
+        for name, tensor in state.items():
+            if tensor.shape != expected[name].shape:
+                raise ModelError(
+                    f"adapter tensor {name} must be {list(expected[name].shape)}",
+                    got=list(tensor.shape),
+                )
+        set_peft_model_state_dict(cast(Any, model), state)
+
+    def config(self, model: nn.Module) -> dict[str, Any]:
+        """PEFT's own configuration, so that PEFT can load the folder too."""
+        config = cast(Any, model).peft_config["default"].to_dict()
+        return {
+            key: sorted(value) if isinstance(value, set) else value
+            for key, value in config.items()
+        }
