@@ -46,7 +46,7 @@ def generate(
 
     Example: pdefm data generate allen_cahn --num-trajectories 4 --seed 1 --out data/allen_cahn
     """
-    from pdefm.config import parse_overrides
+    from pdefm.config import override_values
     from pdefm.data.generate import generate as run
     from pdefm.data.open import open_trajectories
     from pdefm.data.summary import summarise
@@ -63,7 +63,7 @@ def generate(
             split=split,
             device=device,
             overwrite=overwrite,
-            settings=parse_overrides(settings or []),
+            settings=override_values({}, settings or []),
             progress=advance,
         )
     summary = {"out": str(folder), **summarise(open_trajectories(folder, "well", split=split))}

@@ -1,6 +1,6 @@
 """``pdefm finetune``."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -23,10 +23,10 @@ from pdefm.cli.options import (
 )
 
 
-def _added(texts: list[str] | None) -> dict[str, str | None]:
+def _added(texts: list[str] | None) -> dict[str, str | None] | None:
     """``NAME`` or ``NAME=LIKE`` to the recipe's mapping."""
     pairs = (text.partition("=") for text in texts or [])
-    return {name: like or None for name, _, like in pairs}
+    return {name: like or None for name, _, like in pairs} or None
 
 
 def finetune(
@@ -58,25 +58,27 @@ def finetune(
     Example: pdefm finetune --model dpot-nano --data my.npy --axes "N T X Y" --names phase
     --add-field phase --steps 200 --out runs/mine
     """
-    from pdefm.train.finetune import run_finetune
-    from pdefm.train.recipe import finetune_recipe
+    from pdefm.hub.resolve import resolve
+    from pdefm.train.finetune import finetune as run
+    from pdefm.train.recipe import compose_finetune
 
-    given: dict[str, Any] = description(
-        base=model, task=task, tuner=tuner, add_fields=_added(add_field) or None, seed=seed
-    )
     source = description(
         path=data,
+        format=None if data is None else format,
         axes=axes,
-        names=names.split(",") if names else None,
-        units=units.split(",") if units else None,
+        names=names and names.split(","),
+        units=units and units.split(","),
         dt=dt,
-        extent=[float(e) for e in extent.split(",")] if extent else None,
+        extent=extent and [float(length) for length in extent.split(",")],
         boundary=boundary,
     )
-    if data is not None:
-        source |= {"format": format}
-    resolved = finetune_recipe(recipe, given, source, steps, overrides or [])
-    summary = run_finetune(resolved, out, overwrite=overwrite)
+    resolved = compose_finetune(
+        recipe,
+        description(base=model, task=task, tuner=tuner, add_fields=_added(add_field), seed=seed),
+        source,
+        [*([] if steps is None else [f"train.max_steps={steps}"]), *(overrides or [])],
+    )
+    summary = run(resolved, resolve(resolved.base), out, overwrite=overwrite)
     if as_json:
         print_json(summary)
         return

@@ -1,0 +1,1 @@
+"""How bytes and equations become trajectories, windows and batches."""

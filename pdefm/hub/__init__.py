@@ -1,0 +1,1 @@
+"""Where models are found, described and published."""

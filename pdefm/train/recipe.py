@@ -1,11 +1,20 @@
 """What a recipe may say. Keys follow transformers where it has a word."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field as Limits
 
-from pdefm.config import Section
+from pdefm.config import (
+    Section,
+    merge_values,
+    override_values,
+    recipe_values,
+    section_from_dict,
+)
 from pdefm.data.source import SourceSection
+from pdefm.errors import RecipeError
 from pdefm.tasks.forecasting import ForecastingOptions
 
 
@@ -103,3 +112,36 @@ class FinetuneRecipe(Section):
     (``null`` starts from zero)."""
     data: DataSection
     train: TrainSection = TrainSection()
+
+
+DEFAULT_FINETUNE = "finetune/default"
+
+
+def compose_finetune(
+    recipe: str | None,
+    given: Mapping[str, Any],
+    source: Mapping[str, Any],
+    overrides: Sequence[str] = (),
+) -> FinetuneRecipe:
+    """A fine-tuning recipe with what the command line says laid over it.
+
+    Args:
+        recipe: File or shipped name; ``None`` takes the shipped default.
+        given: Top-level keys that were given.
+        source: Keys of the one data source that was given; empty keeps the recipe's sources.
+        overrides: ``a.b=c`` each; laid on last.
+
+    Raises:
+        RecipeError: A wrong or missing key.
+    """
+    name = DEFAULT_FINETUNE if recipe is None else recipe
+    values = merge_values(recipe_values(name), given)
+    if source:
+        named = {"name": Path(str(source["path"])).stem} if "path" in source else {}
+        values = merge_values(values, {"data": {"sources": [{**named, **source}]}})
+    values = override_values(values, overrides)
+    present = {"--model": values.get("base"), "--data": values.get("data", {}).get("sources")}
+    for option, value in present.items():
+        if not value:
+            raise RecipeError(f"fine-tuning needs {option}", do=f"Give {option} or a recipe")
+    return section_from_dict(FinetuneRecipe, values, name)

@@ -84,9 +84,7 @@ def test_other_configurations_equal_the_literal_transcription(
     with torch.no_grad():
         prediction = build(state, config)(channels_first(x)).prediction
     assert prediction.shape[1] == horizon
-    torch.testing.assert_close(
-        prediction.double(), channels_first(expected), atol=5e-5, rtol=1e-4
-    )
+    torch.testing.assert_close(prediction.double(), channels_first(expected), atol=5e-5, rtol=1e-4)
 
 
 def save_checkpoint(path, state, prefix=""):
@@ -104,8 +102,8 @@ def test_checkpoint_file_converts_to_a_folder_that_auto_model_loads(tmp_path, pr
     from transformers import AutoModel, AutoProcessor
 
     state, x, expected, _ = load_fixture("a2_2d_allmodes")
-    model, processor, notes = convert_dpot(save_checkpoint(tmp_path / "m.pth", state, prefix))
-    assert len(notes["dropped"]) == 6
+    model, processor, dropped = convert_dpot(save_checkpoint(tmp_path / "m.pth", state, prefix))
+    assert len(dropped) == 6
     model.save_pretrained(tmp_path / "out")
     processor.save_pretrained(tmp_path / "out")
     loaded = AutoModel.from_pretrained(tmp_path / "out")

@@ -68,9 +68,7 @@ def dpot_literal(
         e = F.conv2d(
             frame, s["patch_embed.proj.0.weight"], s["patch_embed.proj.0.bias"], stride=patch
         )
-        e = _pointwise(
-            activation(e), s["patch_embed.proj.2.weight"], s["patch_embed.proj.2.bias"]
-        )
+        e = _pointwise(activation(e), s["patch_embed.proj.2.weight"], s["patch_embed.proj.2.bias"])
         e = e + s["pos_embed"]
         weight = s["time_agg_layer.w"][t]
         if "time_agg_layer.gamma" in s:

@@ -7,7 +7,6 @@ weights-only loader, which allows that one class and runs no code.
 import argparse
 import re
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -162,11 +161,12 @@ def convert_state_dict(state: dict[str, Tensor], num_fields: int) -> dict[str, T
 
 def convert_dpot(
     path: Path, *, modes: int = 32, act: str = "gelu"
-) -> tuple[DPOTModel, PDEProcessor, dict[str, Any]]:
+) -> tuple[DPOTModel, PDEProcessor, list[str]]:
     """Read a published checkpoint.
 
     Returns:
-        The model, a processor with positional channels and no normalisation, and what was left out.
+        The model, a processor with positional channels and no normalisation, and the names of the
+        tensors of the unused class head, which are left out.
 
     Raises:
         DataError: Unreadable file.
@@ -189,4 +189,4 @@ def convert_dpot(
         padding_value=1.0,
     )
     dropped = sorted(name for name in state if name.startswith(DEAD_PREFIX))
-    return model, processor, {"dropped": dropped, "optimizer_dropped": True}
+    return model, processor, dropped

@@ -1,0 +1,54 @@
+"""``pdefm list``."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from pdefm.cli.options import Json, print_json, print_table
+
+
+class Listed(StrEnum):
+    """What can be listed."""
+
+    MODELS = "models"
+    PDES = "pdes"
+    FORMATS = "formats"
+    MIXERS = "mixers"
+    TASKS = "tasks"
+    TUNERS = "tuners"
+    RECIPES = "recipes"
+
+
+def list_models(
+    what: Annotated[Listed, typer.Argument(help="What to list.")] = Listed.MODELS,
+    as_json: Json = False,
+) -> None:
+    """List published models and adapters, or what a recipe can name.
+
+    Example: pdefm list models; pdefm list recipes
+    """
+    from pdefm.hub.listing import list_models as list_found
+    from pdefm.hub.listing import list_names
+
+    if what is not Listed.MODELS:
+        names = list_names(what)
+        if as_json:
+            print_json({what: names})
+        else:
+            print_table(what, ("name", "is"), names.items())
+        return
+    entries = list_found()
+    if as_json:
+        print_json(
+            {"models": [{**vars(e), "path": str(e.path), "fields": list(e.fields)} for e in entries]}
+        )
+        return
+    print_table(
+        "models and adapters",
+        ("name", "kind", "source", "parameters", "size, kB", "fields"),
+        (
+            (e.name, e.kind, e.source, e.num_parameters, e.size // 1000, ", ".join(e.fields))
+            for e in entries
+        ),
+    )

@@ -1,0 +1,81 @@
+"""``pdefm rollout``."""
+
+from typing import Annotated
+
+import typer
+
+from pdefm.cli.options import (
+    Adapter,
+    Axes,
+    Boundary,
+    Data,
+    Dt,
+    Extent,
+    Format,
+    Json,
+    Model,
+    Names,
+    Out,
+    Overwrite,
+    Units,
+    description,
+    print_json,
+    print_lines,
+)
+
+
+def rollout(
+    model: Model,
+    data: Data,
+    out: Out,
+    adapter: Adapter = None,
+    steps: Annotated[int, typer.Option(help="Frames to predict.")] = 10,
+    index: Annotated[int, typer.Option(help="Which trajectory.")] = 0,
+    start_frame: Annotated[
+        int, typer.Option(help="First frame of the history; -1 continues from the data's end.")
+    ] = 0,
+    field: Annotated[str | None, typer.Option(help="Field of the animation.")] = None,
+    split: Annotated[str | None, typer.Option(help="train, valid or test.")] = None,
+    format: Format = "auto",
+    axes: Axes = None,
+    names: Names = None,
+    units: Units = None,
+    dt: Dt = None,
+    extent: Extent = None,
+    boundary: Boundary = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Predict further frames in physical units: .hdf5 (The Well), .gif beside the truth, or .png.
+
+    Example: pdefm rollout --model runs/smoke --data data/gray_scott --steps 8 --out rollout.gif
+    """
+    from pdefm.hub.rollout import rollout_by_name
+
+    options = description(
+        axes=axes, names=names, units=units, dt=dt, extent=extent, boundary=boundary
+    )
+    report = rollout_by_name(
+        model,
+        adapter,
+        data,
+        out,
+        num_steps=steps,
+        index=index,
+        start_frame=start_frame,
+        field=field,
+        split=split,
+        format=format,
+        options=options,
+        overwrite=overwrite,
+    )
+    if as_json:
+        print_json(report)
+        return
+    errors = report["relative_l2"]
+    known = (
+        f"relative L2 {errors[0]:.4f} at step 1, {errors[-1]:.4f} at step {len(errors)}"
+        if errors
+        else "the data end where the prediction starts, so there is no error to report"
+    )
+    print_lines(f"{steps} steps written to {out}", known)

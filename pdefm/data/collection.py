@@ -1,0 +1,167 @@
+"""Many trajectories, read from disk piece by piece."""
+
+from abc import ABC, abstractmethod
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+from pdefm.data.trajectory import Trajectory
+from pdefm.errors import DataError
+
+if TYPE_CHECKING:
+    TrajectorySequence = Sequence[Trajectory]
+else:
+    # Checkers of types at run time look at an item of a Sequence[...], which here is a disk read.
+    TrajectorySequence = Sequence
+
+
+class TrajectoryCollection(TrajectorySequence, ABC):
+    """A sequence of trajectories that reads only the frames it is asked for.
+
+    Collections can be pickled and survive a fork: files are opened on first use in each process.
+
+    Attributes:
+        format: Name in the table of formats, or ``memory``.
+        path: File or folder, for messages.
+        name: Short name for messages and reports.
+    """
+
+    format: str = "memory"
+    path: Path = Path("memory")
+    name: str = "memory"
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def num_frames(self, index: int) -> int:
+        """Number of stored times of one trajectory."""
+
+    @abstractmethod
+    def read(self, index: int, start: int = 0, stop: int | None = None) -> Trajectory:
+        """Frames ``start`` to ``stop`` of one trajectory; other frames are not read.
+
+        Args:
+            index: Which trajectory; negative counts from the end.
+            start: First frame.
+            stop: One past the last frame; ``None`` means the end.
+
+        Raises:
+            IndexError: No such trajectory or frames.
+            DataError: The file is damaged; the message names it.
+        """
+
+    def check_index(self, index: int) -> int:
+        """``index`` counted from the front, or IndexError."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"{self.path} has {len(self)} trajectories, asked for {index}")
+        return index % len(self)
+
+    def check_frames(self, index: int, start: int, stop: int | None) -> tuple[int, int]:
+        """``start`` and ``stop`` inside the trajectory, or IndexError."""
+        last = self.num_frames(index)
+        stop = last if stop is None else stop
+        if not 0 <= start < stop <= last:
+            raise IndexError(f"{self.path}[{index}] has {last} frames, asked for {start} to {stop}")
+        return start, stop
+
+    @overload
+    def __getitem__(self, index: int) -> Trajectory: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Subset": ...
+
+    def __getitem__(self, index: int | slice) -> "Trajectory | Subset":
+        if isinstance(index, slice):
+            return Subset(self, range(len(self))[index])
+        return self.read(index)
+
+
+class MemoryCollection(TrajectoryCollection):
+    """Trajectories that are already in memory."""
+
+    def __init__(self, trajectories: Sequence[Trajectory], name: str = "memory") -> None:
+        self.trajectories = list(trajectories)
+        self.name = name
+
+    def __len__(self) -> int:
+        return len(self.trajectories)
+
+    def num_frames(self, index: int) -> int:
+        """Number of frames of one trajectory."""
+        return self.trajectories[self.check_index(index)].num_frames
+
+    def read(self, index: int, start: int = 0, stop: int | None = None) -> Trajectory:
+        """Frames of one trajectory, without a copy."""
+        index = self.check_index(index)
+        return self.trajectories[index].frames(*self.check_frames(index, start, stop))
+
+
+class Subset(TrajectoryCollection):
+    """Some trajectories of another collection, in the given order."""
+
+    def __init__(self, parent: TrajectoryCollection, indices: Sequence[int]) -> None:
+        self.parent = parent
+        self.indices = [parent.check_index(index) for index in indices]
+        self.format, self.path, self.name = parent.format, parent.path, parent.name
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def num_frames(self, index: int) -> int:
+        """Number of frames of one trajectory."""
+        return self.parent.num_frames(self.indices[self.check_index(index)])
+
+    def read(self, index: int, start: int = 0, stop: int | None = None) -> Trajectory:
+        """Frames of one trajectory of the parent."""
+        return self.parent.read(self.indices[self.check_index(index)], start, stop)
+
+
+class Concatenation(TrajectoryCollection):
+    """Several files one after the other, as one collection.
+
+    Args:
+        parts: At least one collection, all of one format.
+        path: The folder they lie in.
+
+    Raises:
+        DataError: No part, or parts of different formats.
+    """
+
+    def __init__(self, parts: Sequence[TrajectoryCollection], path: Path) -> None:
+        formats = {part.format: part.path for part in parts}
+        if len(formats) != 1:
+            raise DataError(
+                f"{path}: a folder needs files of one format",
+                got=", ".join(f"{kind} ({where.name})" for kind, where in formats.items())
+                or "none",
+                do="Open the files one by one, or say --format",
+            )
+        self.parts = list(parts)
+        self.path, self.name, self.format = path, path.name, parts[0].format
+        self._ends: list[int] = []
+
+    def _part_ends(self) -> list[int]:
+        self._ends = self._ends or list(accumulate(len(part) for part in self.parts))
+        return self._ends
+
+    def _locate(self, index: int) -> tuple[TrajectoryCollection, int]:
+        index = self.check_index(index)
+        ends = self._part_ends()
+        number = bisect_right(ends, index)
+        return self.parts[number], index - (ends[number - 1] if number else 0)
+
+    def __len__(self) -> int:
+        return self._part_ends()[-1]
+
+    def num_frames(self, index: int) -> int:
+        """Number of frames of one trajectory; files may differ."""
+        part, local = self._locate(index)
+        return part.num_frames(local)
+
+    def read(self, index: int, start: int = 0, stop: int | None = None) -> Trajectory:
+        """Frames of one trajectory, from the file that holds it."""
+        part, local = self._locate(index)
+        return part.read(local, start, stop)

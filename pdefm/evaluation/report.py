@@ -1,0 +1,212 @@
+"""One self-contained HTML page about a run: numbers, curves, pictures and where they came from."""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pdefm.data.trajectory import Trajectory
+from pdefm.evaluation.animation import gif_bytes
+from pdefm.evaluation.fields import common_frames, time_label
+from pdefm.evaluation.panels import comparison_panel
+from pdefm.evaluation.plots import error_versus_time, loss_curves, spectra
+from pdefm.evaluation.summary import (
+    number_rows,
+    protocol_sentence,
+    provenance,
+    subject,
+    summary_sentences,
+)
+from pdefm.files import write_text_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PANEL_COLUMNS = 4
+DOTS_PER_INCH = 150
+
+
+class Example(NamedTuple):
+    """One trajectory to look at: its truth and what each model made of it."""
+
+    dataset: str
+    field: str
+    truth: Trajectory
+    predictions: dict[str, Trajectory]
+
+
+@dataclass(frozen=True)
+class ReportInput:
+    """All that a report shows.
+
+    Args:
+        title: Heading of the page.
+        results: Content of results.json; every number comes from here.
+        runs: Label to the rows of a run's ``metrics.jsonl``.
+        examples: Trajectories with predictions; a plain tuple in :class:`Example`'s order will do.
+        subtitle: One line under the title.
+        time_unit: Unit of the trajectories' times, if known.
+    """
+
+    title: str
+    results: Mapping[str, Any]
+    runs: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    examples: Sequence[Example | tuple[str, str, Trajectory, dict[str, Trajectory]]] = ()
+    subtitle: str = ""
+    time_unit: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An embedded image with its words."""
+
+    uri: str
+    caption: str
+    width: int
+
+
+def _data_uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{b64encode(content).decode()}"
+
+
+def _picture(figure: "Figure", caption: str) -> Picture:
+    """PNG of a figure, sharp on dense screens."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, facecolor="white")
+    width = round(figure.get_figwidth() * 100)
+    return Picture(_data_uri(buffer.getvalue(), "png"), caption, width)
+
+
+def _gif_picture(content: bytes, caption: str) -> Picture:
+    from PIL import Image
+
+    width = Image.open(BytesIO(content)).width
+    return Picture(_data_uri(content, "gif"), caption, width)
+
+
+def _spread(frames: list[int], count: int) -> list[int]:
+    """At most ``count`` frames, first and last included, evenly between."""
+    if len(frames) <= count:
+        return frames
+    last = len(frames) - 1
+    return [frames[round(i * last / (count - 1))] for i in range(count)]
+
+
+def _training_pictures(report: ReportInput) -> list[Picture]:
+    return [
+        _picture(
+            loss_curves(lines),
+            f"Training of {label}. Dots are the validation error; the lower panel is the "
+            "learning rate.",
+        )
+        for label, lines in report.runs.items()
+        if any("loss" in line for line in lines)
+    ]
+
+
+def _error_picture(report: ReportInput, dataset: str) -> Picture:
+    entry = report.results["datasets"][dataset]
+    baselines = entry.get("baselines", {})
+    curves = {subject(report.results): entry["per_step"]} | {
+        label: numbers["per_step"] for label, numbers in baselines.items() if "per_step" in numbers
+    }
+    num_steps = len(entry["per_step"]["relative_l2"]["mean"])
+    times = [entry["dt"] * (step + 1) for step in range(num_steps)]
+    return _picture(
+        error_versus_time(curves, times, time_unit=report.time_unit),
+        "Relative L2 error while the model feeds on its own output. Lines are means over "
+        f"{entry['num_trajectories']} trajectories, bands the 10th to 90th percentile.",
+    )
+
+
+def _example_pictures(report: ReportInput, example: Example) -> list[Picture]:
+    dataset, name, truth, predictions = example
+    frames = common_frames(truth, predictions)
+    unit = report.time_unit
+    cut = " (central slice)" if truth.grid.num_dims == 3 else ""
+    last = time_label(float(truth.times[frames[-1]]), unit)
+    return [
+        _picture(
+            comparison_panel(
+                truth, predictions, name, _spread(frames, PANEL_COLUMNS), time_unit=unit
+            ),
+            f"{name}{cut} on {dataset}, {truth.source}. Truth and predictions share one scale, "
+            "errors another; grey is outside the domain or not finite.",
+        ),
+        _gif_picture(
+            gif_bytes(truth, predictions, name, time_unit=unit),
+            f"The same rollout in motion: {name}{cut}, truth, prediction and error.",
+        ),
+        _picture(
+            spectra(truth, predictions, name, frames[-1], time_unit=unit),
+            f"Energy spectrum of {name} at {last}. Energy missing on the right is lost fine "
+            "structure, energy above the truth is noise.",
+        ),
+    ]
+
+
+def _dataset_section(report: ReportInput, dataset: str) -> dict[str, Any]:
+    """What the template shows of one dataset."""
+    entry = report.results["datasets"][dataset]
+    names, units = entry.get("field_names", []), entry.get("units", [])
+    facts = {
+        "fields": ", ".join(f"{n} [{u}]" for n, u in zip(names, units, strict=False)),
+        "grid": " x ".join(str(points) for points in entry.get("resolution", [])),
+        "time step": f"{entry['dt']:g} {report.time_unit}".rstrip(),
+        "trajectories": str(entry["num_trajectories"]),
+        "steps": str(entry["num_steps"]),
+    }
+    examples = [Example(*each) for each in report.examples if each[0] == dataset]
+    pictures = [_error_picture(report, dataset)]
+    for example in examples:
+        pictures += _example_pictures(report, example)
+    return {
+        "name": dataset,
+        "facts": {label: text for label, text in facts.items() if text},
+        "rows": number_rows(report.results, dataset),
+        "pictures": pictures,
+    }
+
+
+def render_report(report: ReportInput) -> str:
+    """HTML of a report; images are inside, nothing is loaded from anywhere.
+
+    Raises:
+        DataError: An example lacks its field or shares no time with a prediction.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = files("pdefm.evaluation").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    return environment.from_string(source).render(
+        title=report.title,
+        subtitle=report.subtitle,
+        sentences=summary_sentences(report.results),
+        protocol=protocol_sentence(report.results),
+        datasets=[_dataset_section(report, name) for name in report.results["datasets"]],
+        training=_training_pictures(report),
+        provenance=provenance(report.results),
+    )
+
+
+def write_report(path: str | Path, report: ReportInput) -> Path:
+    """Write the report as one HTML file.
+
+    Args:
+        path: Where to; its folder is made.
+        report: What to show.
+
+    Returns:
+        The path.
+
+    Raises:
+        DataError: An example lacks its field or shares no time with a prediction.
+        EnvironmentFault: The file cannot be written.
+    """
+    write_text_atomic(path, render_report(report))
+    return Path(path)

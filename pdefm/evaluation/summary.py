@@ -1,0 +1,164 @@
+"""What results.json says, as rows and sentences for a card and a report."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+METRIC_NAMES = ("relative_l2", "nrmse", "vrmse")
+BASELINE_WORDS: dict[str, str] = {
+    "persistence": "the last known frame repeated",
+    "base": "the base model without the adapter",
+    "scratch": "the same model trained from scratch",
+}
+
+
+def format_number(value: float | None) -> str:
+    """Three significant digits; JSON's null and NaN are ``not finite``."""
+    if value is None or not math.isfinite(value):
+        return "not finite"
+    if value == 0:
+        return "0"
+    return f"{value:#.3g}".rstrip(".") if 1e-3 <= abs(value) < 999.5 else f"{value:.2e}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model or baseline on one dataset: formatted numbers, and which of them are the best."""
+
+    label: str
+    role: str
+    cells: tuple[str, ...]
+    best: tuple[bool, ...]
+
+
+def subject(results: Mapping[str, Any]) -> str:
+    """``adapter`` or ``model``: what was evaluated."""
+    return "adapter" if results["model"].get("adapter") else "model"
+
+
+def _comparable(value: float | None) -> float:
+    """A value for ordering: what is not finite is the worst."""
+    return value if value is not None and math.isfinite(value) else math.inf
+
+
+def number_rows(results: Mapping[str, Any], dataset: str) -> list[Row]:
+    """Table of one dataset: the evaluated model first, then every baseline.
+
+    Args:
+        results: Content of results.json.
+        dataset: One of its datasets.
+    """
+    entry = results["datasets"][dataset]
+    what = subject(results)
+    columns = {what: entry["metrics"], **entry.get("baselines", {})}
+    lowest = {
+        metric: min(_comparable(numbers.get(metric)) for numbers in columns.values())
+        for metric in METRIC_NAMES
+    }
+    rows = []
+    for label, numbers in columns.items():
+        values = [numbers.get(metric) for metric in METRIC_NAMES]
+        best = tuple(
+            _comparable(value) == lowest[metric] < math.inf
+            for metric, value in zip(METRIC_NAMES, values, strict=True)
+        )
+        role = "evaluated" if label == what else BASELINE_WORDS.get(label, "baseline")
+        rows.append(Row(label, role, tuple(map(format_number, values)), best))
+    return rows
+
+
+def _compare(own: float | None, other: float | None) -> str:
+    """``lower``, ``higher`` or ``same``, by the printed digits."""
+    if format_number(own) == format_number(other):
+        return "same"
+    return "lower" if _comparable(own) < _comparable(other) else "higher"
+
+
+def _join(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+WORDING = {
+    "lower": "has a lower relative L2 error than",
+    "higher": "is worse, with a higher relative L2 error than",
+    "same": "has the same relative L2 error as",
+}
+
+
+def summary_sentences(results: Mapping[str, Any]) -> list[str]:
+    """One sentence a dataset and outcome, such as ``On kdv, the model has a lower ... than ...``.
+
+    Wins, ties and losses are all said, from the numbers alone.
+    """
+    sentences = []
+    for name, entry in results["datasets"].items():
+        own = entry["metrics"].get("relative_l2")
+        outcomes: dict[str, list[str]] = {"lower": [], "same": [], "higher": []}
+        for baseline, numbers in entry.get("baselines", {}).items():
+            other = numbers.get("relative_l2")
+            text = f"{baseline} ({format_number(own)} against {format_number(other)})"
+            outcomes[_compare(own, other)].append(text)
+        start = f"On {name}, the {subject(results)}"
+        said = [
+            f"{start} {WORDING[outcome]} {_join(baselines)}."
+            for outcome, baselines in outcomes.items()
+            if baselines
+        ]
+        lone = f"{start} has a relative L2 error of {format_number(own)}; there is no baseline."
+        sentences += said or [lone]
+    return sentences
+
+
+def losing_datasets(results: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Datasets where at least one baseline has the lower relative L2 error, and which ones."""
+    losses = {
+        name: [
+            baseline
+            for baseline, numbers in entry.get("baselines", {}).items()
+            if _compare(entry["metrics"].get("relative_l2"), numbers.get("relative_l2")) == "higher"
+        ]
+        for name, entry in results["datasets"].items()
+    }
+    return {name: baselines for name, baselines in losses.items() if baselines}
+
+
+def protocol_sentence(results: Mapping[str, Any]) -> str:
+    """How the numbers were made, in one sentence."""
+    protocol = results["protocol"]
+    horizon, num_steps = protocol["horizon"], protocol["num_steps"]
+    reach = "all later frames" if num_steps is None else f"the next {num_steps} frames"
+    feeding = "" if num_steps is not None and num_steps <= horizon else ", fed with its own output"
+    return (
+        f"From {protocol['history']} known frames, the first of them frame "
+        f"{protocol['start_frame']}, the model predicts {reach}, {horizon} at a time{feeding}. "
+        f"How it is averaged: {protocol['reduction']}."
+    )
+
+
+def provenance(results: Mapping[str, Any]) -> dict[str, str]:
+    """What one needs to make the numbers again, as label and text."""
+    model = results["model"]
+    rows = {
+        "command": results.get("command"),
+        "seed": results.get("seed"),
+        "commit": results.get("commit") or "not recorded",
+        "created": results.get("created"),
+        "model": model.get("name"),
+        "weights": f"sha256 {model['sha256']}" if model.get("sha256") else None,
+        "parameters": f"{model['num_parameters']:,}" if model.get("num_parameters") else None,
+        "adapter": _inline(model.get("adapter")),
+        "hardware": _inline(results.get("hardware")),
+        "versions": _inline(results.get("versions")),
+    }
+    return {label: str(value) for label, value in rows.items() if value not in (None, "")}
+
+
+def _inline(value: Any) -> str:
+    """Mapping as ``key value, key value``; anything else as text."""
+    if isinstance(value, Mapping):
+        parts = ((key, _inline(item)) for key, item in value.items())
+        return ", ".join(f"{key} {text}" for key, text in parts if text)
+    if isinstance(value, list | tuple):
+        return " + ".join(map(str, value))
+    return "" if value is None else str(value)

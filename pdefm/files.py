@@ -1,0 +1,201 @@
+"""Files that are whole or absent: atomic writes, hashes and manifests."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from pdefm.errors import EnvironmentFault, ModelError
+
+MANIFEST = "manifest.json"
+# A card may be edited on the Hub's page; that changes nothing that is loaded.
+UNCHECKED = frozenset({MANIFEST, "README.md"})
+
+
+def _temporary_sibling(path: Path) -> Path:
+    """Unused hidden name in the same folder, so that a rename never crosses a disk."""
+    return path.parent / f".{path.name}.{uuid4().hex[:8]}.partial"
+
+
+def _cannot_write(path: Path, error: OSError) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"cannot write {path}",
+        got=error.strerror or error,
+        do="Check the permissions and the free space",
+    )
+
+
+def write_bytes_atomic(path: str | Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new one, never a part.
+
+    Raises:
+        EnvironmentFault: No permission, no space.
+    """
+    path = Path(path)
+    partial = _temporary_sibling(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        with suppress(OSError):  # gone after the rename; must not hide the error above
+            partial.unlink()
+
+
+def write_text_atomic(path: str | Path, content: str) -> None:
+    """:func:`write_bytes_atomic` for UTF-8 text."""
+    write_bytes_atomic(path, content.encode())
+
+
+def write_json_atomic(path: str | Path, content: Any) -> None:
+    """:func:`write_bytes_atomic` for indented JSON."""
+    write_text_atomic(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _check_replaceable(out: Path, overwrite: bool) -> None:
+    """Refuse an output that holds something, unless told to replace it."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not overwrite:
+        raise EnvironmentFault(
+            f"{out} exists", do="Choose another folder or pass --overwrite to replace it"
+        )
+    kept = [place for place in (Path.cwd(), Path.home()) if place.is_relative_to(out.resolve())]
+    if kept or not out.is_dir():
+        raise EnvironmentFault(
+            f"{out} cannot be replaced",
+            got=f"it holds {kept[0]}" if kept else "not a folder",
+            do="Choose another folder",
+        )
+
+
+def _rename_into_place(folder: Path, out: Path) -> None:
+    """Rename a finished folder; what was there before comes back if that fails."""
+    if not out.exists():
+        folder.rename(out)
+        return
+    previous = _temporary_sibling(out)
+    out.rename(previous)
+    try:
+        folder.rename(out)
+    except OSError:
+        previous.rename(out)
+        raise
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+@contextmanager
+def atomic_folder(out: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """Folder that appears under its name only when the block succeeds.
+
+    Args:
+        out: Final place; parents are made.
+        overwrite: Replace what is there, once the new folder is complete.
+
+    Yields:
+        A temporary sibling folder to write into.
+
+    Raises:
+        EnvironmentFault: ``out`` exists, or its parent cannot be written.
+    """
+    out = Path(out)
+    _check_replaceable(out, overwrite)
+    partial = _temporary_sibling(out)
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise _cannot_write(out, error) from error
+    try:
+        yield partial
+        try:
+            _rename_into_place(partial, out)
+        except OSError as error:
+            raise _cannot_write(out, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def make_readable(folder: str | Path) -> None:
+    """Give every file the mode that the umask grants; safetensors writes for the owner only."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in Path(folder).rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(0o666 & ~mask)
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _listed_files(folder: Path) -> list[str]:
+    """Files that a manifest speaks for: all but hidden ones, the card and the manifest itself."""
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()]
+    return sorted(
+        name
+        for name in names
+        if name not in UNCHECKED and not any(part.startswith(".") for part in name.split("/"))
+    )
+
+
+def write_manifest(folder: str | Path) -> Path:
+    """Write ``manifest.json`` with the SHA-256 of every other file; call it last.
+
+    Hidden files and ``README.md`` are left out.
+    """
+    folder = Path(folder)
+    hashes = {name: file_sha256(folder / name) for name in _listed_files(folder)}
+    write_json_atomic(folder / MANIFEST, {"schema": 1, "files": hashes})
+    return folder / MANIFEST
+
+
+def verify_manifest(folder: str | Path, under: str = "") -> None:
+    """Check that a folder holds exactly the files of its manifest, byte by byte.
+
+    Args:
+        folder: Where ``manifest.json`` lies.
+        under: Check only this subfolder, such as ``model`` of a checkpoint.
+
+    Raises:
+        ModelError: No readable manifest, or a missing, changed or extra file, which it names.
+    """
+    folder = Path(folder)
+    try:
+        hashes: dict[str, str] = json.loads((folder / MANIFEST).read_text())["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{folder / MANIFEST} is not a manifest", got=error, do="Publish or download again"
+        ) from error
+    prefix = f"{under}/" if under else ""
+    expected = {name for name in hashes if name.startswith(prefix)}
+    present = {name for name in _listed_files(folder) if name.startswith(prefix)}
+    if missing := sorted(expected - present):
+        raise ModelError(
+            f"{folder} lacks a file of its manifest",
+            do=f"Missing: {missing[0]}. Download or publish the folder again",
+        )
+    if extra := sorted(present - expected):
+        raise ModelError(
+            f"{folder} holds a file that is not in its manifest",
+            got=extra[0],
+            do="Remove the file or publish the folder again",
+        )
+    for name in sorted(expected):
+        if (found := file_sha256(folder / name)) != hashes[name]:
+            raise ModelError(
+                f"{folder / name} was changed after its manifest was written",
+                got=f"sha256 {found[:12]}..., expected {hashes[name][:12]}...",
+                do="Download or publish the folder again",
+            )

@@ -1,0 +1,97 @@
+"""Evaluation of models and data given by name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pdefm.adapters import read_adapter
+from pdefm.data.open import open_trajectories
+from pdefm.errors import EnvironmentFault, RecipeError
+from pdefm.evaluation.evaluate import Contender, Protocol, evaluate
+from pdefm.files import write_json_atomic
+from pdefm.hub.load import load_by_name
+from pdefm.hub.resolve import resolve
+from pdefm.models.loading import load_model, weights_sha256
+
+
+def describe_model(model: str, adapter: str | None = None) -> dict[str, Any]:
+    """What ``results.json`` says about its subject."""
+    folder = resolve(model)
+    base, _ = load_model(folder)
+    described: dict[str, Any] = {
+        "name": Path(model).name,
+        "path": model,
+        "sha256": weights_sha256(base),
+        "num_parameters": base.num_parameters(),
+        "adapter": None,
+    }
+    if adapter is not None:
+        read = read_adapter(resolve(adapter))
+        described["adapter"] = {
+            "name": Path(adapter).name,
+            "task": read.task,
+            "tuner": read.tuner,
+            "added_fields": read.added_fields,
+        }
+    return described
+
+
+def evaluate_by_name(
+    model: str,
+    adapter: str | None,
+    data: Sequence[str],
+    out: str | Path,
+    *,
+    compare: Sequence[str] = (),
+    split: str | None = None,
+    format: str = "auto",
+    options: dict[str, Any] | None = None,
+    num_steps: int | None = None,
+    start_frame: int = 0,
+    max_trajectories: int | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Evaluate and write ``results.json``.
+
+    Args:
+        model: Name of the subject.
+        adapter: Its adapter.
+        data: Files or folders; each is a dataset named after its path.
+        out: Where to write.
+        compare: ``LABEL=MODEL`` for further models.
+        split: Split of the data.
+        format: Format of the data.
+        options: Description of the data.
+        num_steps: Frames to roll out.
+        start_frame: First frame of the history.
+        max_trajectories: Only the first so many of each dataset.
+        seed: Recorded.
+        overwrite: Replace an existing file.
+
+    Raises:
+        PdefmError: As the parts say; nothing is written then.
+    """
+    if Path(out).exists() and not overwrite:
+        raise EnvironmentFault(f"{out} exists", do="Choose another --out or pass --overwrite")
+    contenders = {"model": Contender(*load_by_name(model, adapter))}
+    for text in compare:
+        label, _, name = text.partition("=")
+        if not name or label in {*contenders, "persistence"}:
+            raise RecipeError("--compare takes LABEL=MODEL", got=text, do="Use a label of its own")
+        contenders[label] = Contender(*load_by_name(name))
+    datasets = {
+        Path(path).stem: open_trajectories(path, format, split=split, **(options or {}))
+        for path in data
+    }
+    protocol = Protocol(
+        history=contenders["model"].processor.history,
+        num_steps=num_steps,
+        start_frame=start_frame,
+        max_trajectories=max_trajectories,
+    )
+    results = evaluate(
+        datasets, contenders, protocol, model=describe_model(model, adapter), seed=seed
+    )
+    write_json_atomic(out, results)
+    return results

@@ -1,0 +1,104 @@
+"""Rollout of a model and data given by name, into a file that its suffix describes."""
+
+from pathlib import Path
+from typing import Any
+
+from pdefm.data.open import open_trajectories
+from pdefm.data.trajectory import Trajectory
+from pdefm.errors import DataError, EnvironmentFault, RecipeError
+from pdefm.evaluation.rollout import rollout
+from pdefm.hub.load import load_by_name
+from pdefm.metrics import relative_l2
+from pdefm.models.processing_pde import PDEProcessor
+
+SUFFIXES = (".hdf5", ".h5", ".gif", ".png")
+
+
+def _history(trajectory: Trajectory, start_frame: int, processor: PDEProcessor) -> Trajectory:
+    """The frames that the rollout starts from; -1 means the last ones."""
+    first = trajectory.num_frames - processor.history if start_frame < 0 else start_frame
+    stop = first + processor.history
+    if first < 0 or stop > trajectory.num_frames:
+        raise DataError(
+            f"{trajectory.source}: the model needs {processor.history} frames from frame {first}",
+            got=f"{trajectory.num_frames} frames",
+            do="Give longer trajectories or an earlier --start-frame",
+        )
+    return trajectory.frames(first, stop)
+
+
+def _write(out: Path, truth: Trajectory, prediction: Trajectory, field: str) -> None:
+    if out.suffix == ".gif":
+        from pdefm.evaluation.animation import write_gif
+
+        write_gif(out, truth, {"prediction": prediction}, field)
+    elif out.suffix == ".png":
+        from pdefm.data.picture import draw_frames
+
+        draw_frames(prediction, out)
+    else:
+        from pdefm.data.formats.well_writer import write_well
+
+        write_well(out, [prediction], dataset_name="rollout")
+
+
+def rollout_by_name(
+    model: str,
+    adapter: str | None,
+    data: str,
+    out: str | Path,
+    *,
+    num_steps: int,
+    index: int = 0,
+    start_frame: int = 0,
+    field: str | None = None,
+    split: str | None = None,
+    format: str = "auto",
+    options: dict[str, Any] | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Roll out one trajectory and write the predicted frames.
+
+    Args:
+        model: Name of the model.
+        adapter: Its adapter.
+        data: File or folder that holds the history.
+        out: ``.hdf5`` (The Well's layout), ``.gif`` or ``.png``.
+        num_steps: Frames to predict.
+        index: Which trajectory.
+        start_frame: First frame of the history; -1 continues from the end of the data.
+        field: Field of the animation; default the first.
+        split: Split of the data.
+        format: Format of the data.
+        options: Description of the data.
+        overwrite: Replace an existing file.
+
+    Returns:
+        ``out``, ``num_steps``, ``times``, and ``relative_l2`` of every step that the data cover.
+
+    Raises:
+        PdefmError: As the parts say; nothing is written then.
+    """
+    out = Path(out)
+    if out.suffix not in SUFFIXES:
+        raise RecipeError("--out has an unknown suffix", got=out.name, do=f"Use {SUFFIXES}")
+    if out.exists() and not overwrite:
+        raise EnvironmentFault(f"{out} exists", do="Choose another --out or pass --overwrite")
+    collection = open_trajectories(data, format, split=split, **(options or {}))
+    if not -len(collection) <= index < len(collection):
+        raise DataError("no such trajectory", got=index, do=f"There are {len(collection)}")
+    loaded, processor = load_by_name(model, adapter)
+    truth = collection[index]
+    chosen = truth.names[0] if field is None else field
+    history = _history(truth, start_frame, processor)
+    prediction = rollout(loaded, processor, history, num_steps)
+    first = int((truth.times <= history.times[-1]).sum())
+    covered = truth.fields[first : first + num_steps]
+    _write(out, truth, prediction, chosen)
+    errors = relative_l2(prediction.fields[None, : len(covered)], covered[None])
+    return {
+        "out": str(out),
+        "num_steps": num_steps,
+        "times": prediction.times.tolist(),
+        "relative_l2": errors.mean((0, 2)).tolist(),
+    }

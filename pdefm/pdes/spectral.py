@@ -1,0 +1,181 @@
+"""Periodic equations solved by Fourier modes and ETDRK4, each sample with its own time step."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from math import ceil, inf, isfinite, log2
+from typing import Any
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from pdefm.domain import BoundaryCondition, Grid
+from pdefm.errors import RecipeError
+from pdefm.pdes.base import PDE, Integration
+from pdefm.pdes.etdrk import ETDRK4, NonlinearTerm
+from pdefm.pdes.wavenumbers import Wavenumbers
+
+Parameters = Mapping[str, Float[Tensor, " batch"]]
+
+
+def power_of_two_substeps(frame_dt: float, limit: float) -> int:
+    """Smallest ``2^j`` with ``frame_dt / 2^j <= limit``; 0 if the limit is not positive."""
+    if not limit > 0:
+        return 0
+    if limit >= frame_dt:
+        return 1
+    # 2^60 steps are as impossible as more: it keeps the integer finite for a denormal limit.
+    return 2 ** min(60, ceil(log2(frame_dt / limit)))
+
+
+def crossing_rate(
+    velocity: Float[Tensor, "batch dim *space"], grid: Grid
+) -> Float[Tensor, " batch"]:
+    """Largest ``sum_i |u_i| / dx_i`` over the grid, in 1/time: cells crossed per unit of time."""
+    rates = [velocity[:, i].abs() / axis.spacing for i, axis in enumerate(grid.axes)]
+    return torch.stack(rates).sum(0).flatten(1).amax(1)
+
+
+class SpectralPDE(PDE):
+    """``u_t = L u + N(u)`` on a periodic box, ``L`` diagonal in Fourier space.
+
+    Every frame is divided into the smallest power of two of substeps that respects
+    ``time_step_limit`` of the sample at the start of that frame; samples with the same number
+    advance together. So a result does not depend on the other samples of the batch.
+
+    Args:
+        dt: Time between saved frames.
+        parameter_ranges: Replaces ranges by name.
+        num_substeps: Fixed number of steps a frame instead, for convergence studies.
+    """
+
+    boundary = BoundaryCondition.PERIODIC
+    max_substeps: int = 1024
+    """A sample that needs more steps a frame is given up as 'time step too small'."""
+
+    def __init__(
+        self,
+        *,
+        dt: float | None = None,
+        parameter_ranges: Mapping[str, Sequence[float] | float] | None = None,
+        num_substeps: int | None = None,
+    ) -> None:
+        super().__init__(dt=dt, parameter_ranges=parameter_ranges)
+        if num_substeps is not None and num_substeps < 1:
+            raise RecipeError(
+                f"{self.name}: num_substeps must be at least 1",
+                got=num_substeps,
+                do="Leave it out to let the solver choose",
+            )
+        self.num_substeps = num_substeps
+
+    def configuration(self) -> dict[str, Any]:
+        """As for every PDE, with method, dealiasing and step rule."""
+        return super().configuration() | {
+            "method": "Fourier ETDRK4",
+            "dealiasing": "2/3",
+            "num_substeps": self.num_substeps,
+            "max_substeps": self.max_substeps,
+        }
+
+    @abstractmethod
+    def linear_operator(
+        self, wavenumbers: Wavenumbers, parameters: Parameters
+    ) -> Float[Tensor, "batch channel *modes"] | Complex[Tensor, "batch channel *modes"]:
+        """Eigenvalues of ``L``, float64 or complex128, in 1/time."""
+
+    @abstractmethod
+    def nonlinear(self, wavenumbers: Wavenumbers, parameters: Parameters) -> NonlinearTerm:
+        """Function ``N`` of the coefficients; what it needs per batch is prepared here, once."""
+
+    @abstractmethod
+    def time_step_limit(
+        self, state: Float[Tensor, "batch channel *space"], parameters: Parameters, grid: Grid
+    ) -> Float[Tensor, " batch"]:
+        """Largest step at which the explicit part ``N`` is stable and accurate.
+
+        Args:
+            state: Physical units.
+            parameters: One value per sample.
+            grid: Where the state lives.
+        """
+
+    def integrate(
+        self,
+        initial: Float[Tensor, "batch channel *space"],
+        parameters: Parameters,
+        grid: Grid,
+        times: Float[Tensor, " time"],
+    ) -> Integration:
+        """See ``PDE.integrate``."""
+        run = _Run(self, initial, parameters, grid)
+        moments = times.tolist()
+        for start, stop in pairwise(moments):
+            run.advance_frame(stop - start)
+        return Integration(torch.stack(run.frames, dim=1), tuple(run.faults))
+
+
+class _Run:
+    """A batch on its way: coefficients, saved frames, faults, and steppers kept between frames."""
+
+    def __init__(
+        self, pde: SpectralPDE, initial: Tensor, parameters: Parameters, grid: Grid
+    ) -> None:
+        self.pde, self.grid = pde, grid
+        self.parameters = {name: value.to(initial.device) for name, value in parameters.items()}
+        self.wavenumbers = Wavenumbers(grid, initial.dtype, initial.device)
+        self.state_hat = self.wavenumbers.to_spectral(initial)
+        self.frames = [initial]
+        self.faults = [""] * len(initial)
+        self._steppers: dict[float, tuple[list[int], ETDRK4, NonlinearTerm]] = {}
+
+    def _substeps(self, frame_dt: float) -> dict[int, list[int]]:
+        """Samples by their number of substeps; those that need too many are given up."""
+        if self.pde.num_substeps:
+            limits = [frame_dt / self.pde.num_substeps] * len(self.faults)
+        else:
+            limits = self.pde.time_step_limit(self.frames[-1], self.parameters, self.grid).tolist()
+        groups: dict[int, list[int]] = {}
+        for sample, limit in enumerate(limits):
+            if self.faults[sample]:
+                continue
+            count = self.pde.num_substeps or power_of_two_substeps(frame_dt, limit)
+            if not isfinite(limit) and limit != inf:
+                self.faults[sample] = f"became non-finite before frame {len(self.frames)}"
+            elif not 0 < count <= self.pde.max_substeps and not self.pde.num_substeps:
+                self.faults[sample] = (
+                    f"time step too small: frame {len(self.frames)} needs steps below {limit:.3g}, "
+                    f"over {self.pde.max_substeps} a frame"
+                )
+            else:
+                groups.setdefault(count, []).append(sample)
+        return groups
+
+    def _stepper(self, step_size: float, samples: list[int]) -> tuple[ETDRK4, NonlinearTerm]:
+        """Coefficients for these samples, from the previous frame if they are the same ones."""
+        if step_size not in self._steppers or self._steppers[step_size][0] != samples:
+            chosen = {name: value[samples] for name, value in self.parameters.items()}
+            linear = self.pde.linear_operator(self.wavenumbers, chosen)
+            method = ETDRK4(linear, step_size, self.wavenumbers.complex_dtype)
+            term = self.pde.nonlinear(self.wavenumbers, chosen)
+            self._steppers[step_size] = (samples, method, term)
+        return self._steppers[step_size][1:]
+
+    def advance_frame(self, frame_dt: float) -> None:
+        """Advance every sample that has not failed by ``frame_dt`` and save the frame."""
+        following = torch.full_like(self.state_hat, complex(float("nan"), float("nan")))
+        for count, samples in self._substeps(frame_dt).items():
+            # Equal frames differ in the last bits of their times; 12 digits make one key of them.
+            method, term = self._stepper(float(f"{frame_dt / count:.12g}"), samples)
+            state_hat = self.state_hat[samples]
+            for _ in range(count):
+                state_hat = method.step(state_hat, term)
+            following[samples] = state_hat
+        self.state_hat = following
+        frame = self.wavenumbers.to_physical(following)
+        finite = frame.flatten(1).isfinite().all(1).tolist()
+        for sample, good in enumerate(finite):
+            if not good and not self.faults[sample]:
+                self.faults[sample] = f"became non-finite in frame {len(self.frames)}"
+        self.frames.append(frame)

@@ -1,0 +1,93 @@
+"""Fourier modes of a periodic grid, cut by the 2/3 rule, in one to three dimensions."""
+
+from functools import cached_property
+from math import pi
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from pdefm.domain import Grid
+
+
+def num_kept_modes(num_points: int) -> int:
+    """Number of modes ``m >= 0`` with ``3 m < num_points``: products of two alias none of them."""
+    return -(-num_points // 3)
+
+
+class Wavenumbers:
+    """The kept modes: ``|m| < N / 3`` on every axis; the rest is zero or not stored.
+
+    The last axis holds ``m >= 0`` only (the fields are real) and only the kept ones, so all
+    spectral arithmetic is a third shorter than with the layout of ``rfftn``.
+
+    Args:
+        grid: Periodic.
+        dtype: float32 or float64, that of the physical state.
+        device: Where multipliers live.
+    """
+
+    def __init__(self, grid: Grid, dtype: torch.dtype, device: torch.device) -> None:
+        self.grid = grid
+        self.device = device
+        self.dtype = dtype
+        self.complex_dtype = torch.complex128 if dtype == torch.float64 else torch.complex64
+        self._space = tuple(range(-grid.num_dims, 0))
+        self._kept = tuple(num_kept_modes(n) for n in grid.shape)
+        self.shape = (*grid.shape[:-1], self._kept[-1])
+
+    @cached_property
+    def axes(self) -> tuple[Float[Tensor, "*modes"], ...]:
+        """Angular wavenumber ``2 pi m / extent`` per axis, float64, broadcastable to the modes."""
+        result = []
+        for i, axis in enumerate(self.grid.axes):
+            is_last = i == self.grid.num_dims - 1
+            mode = torch.arange(self._kept[i] if is_last else axis.num_points, dtype=torch.float64)
+            if not is_last:
+                mode = torch.where(mode > axis.num_points // 2, mode - axis.num_points, mode)
+            shape = [-1 if j == i else 1 for j in range(self.grid.num_dims)]
+            wavenumber = (2 * pi / axis.extent * mode).reshape(shape)  # [1, .., modes, .., 1]
+            result.append(wavenumber.to(self.device))
+        return tuple(result)
+
+    @cached_property
+    def laplacian(self) -> Float[Tensor, "*modes"]:
+        """Eigenvalues ``-|k|^2``, float64."""
+        return -torch.stack(torch.broadcast_tensors(*[k.square() for k in self.axes])).sum(0)
+
+    @cached_property
+    def inverse_laplacian(self) -> Float[Tensor, "*modes"]:
+        """``-1 / |k|^2``, and 0 for the mean, float64."""
+        nonzero = self.laplacian != 0
+        return torch.where(nonzero, 1 / torch.where(nonzero, self.laplacian, 1.0), 0.0)
+
+    @cached_property
+    def derivative(self) -> Complex[Tensor, "dim *modes"]:
+        """Eigenvalues ``i k`` of the first derivatives, in the state's precision."""
+        return 1j * torch.stack(torch.broadcast_tensors(*self.axes)).to(self.complex_dtype)
+
+    def coordinates(self) -> tuple[Float[Tensor, "*space"], ...]:
+        """Positions of the grid points per axis, float64, on the device."""
+        points = [torch.from_numpy(axis.coordinates()).to(self.device) for axis in self.grid.axes]
+        return tuple(torch.meshgrid(*points, indexing="ij"))
+
+    def to_physical(
+        self, state_hat: Complex[Tensor, "batch channel *modes"]
+    ) -> Float[Tensor, "batch channel *space"]:
+        """Values at the grid points."""
+        if self.grid.num_dims > 1:
+            state_hat = torch.fft.ifftn(state_hat, dim=self._space[:-1])
+        return torch.fft.irfft(state_hat, n=self.grid.shape[-1])
+
+    def to_spectral(
+        self, state: Float[Tensor, "batch channel *space"]
+    ) -> Complex[Tensor, "batch channel *modes"]:
+        """Fourier coefficients (unscaled FFT) with everything beyond the cut removed."""
+        state_hat = torch.fft.rfft(state)[..., : self._kept[-1]]
+        if self.grid.num_dims > 1:
+            state_hat = torch.fft.fftn(state_hat, dim=self._space[:-1])
+        for dim, num_points, kept in zip(
+            self._space[:-1], self.grid.shape, self._kept, strict=False
+        ):
+            state_hat.narrow(dim, kept, num_points - 2 * kept + 1).zero_()
+        return state_hat

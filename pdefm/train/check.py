@@ -1,0 +1,84 @@
+"""What a recipe will need, before an hour is spent."""
+
+from typing import Any
+
+import torch
+
+from pdefm.errors import ModelError
+from pdefm.models.dpot.modeling_dpot import DPOTModel
+from pdefm.tasks.forecasting import ForecastingTask
+from pdefm.train.data import (
+    check_patch,
+    make_mixture,
+    make_processor,
+    open_sources,
+    validation_batches,
+)
+from pdefm.train.pretrain import make_config
+from pdefm.train.recipe import PretrainRecipe
+
+BYTES = 4  # float32 weights, gradients and both Adam moments
+STATES = 4
+MEBIBYTE = 2**20
+
+
+def check_recipe(recipe: PretrainRecipe) -> dict[str, Any]:
+    """Open the data, build the model on the meta device, run one batch's shapes through it.
+
+    Returns:
+        Parameters, mebibytes of weights, gradients and optimizer, of a checkpoint, of saved
+        activations of one micro-batch; shapes of the first micro-batch; samples and shares.
+
+    Raises:
+        PdefmError: Whatever a run of the recipe would meet in its first step.
+    """
+    section = recipe.train
+    if section.global_batch_size % section.micro_batch_size:
+        raise ModelError(
+            "train.global_batch_size must be a multiple of train.micro_batch_size",
+            got=f"{section.global_batch_size} and {section.micro_batch_size}",
+        )
+    sources = open_sources(recipe.data)
+    check_patch(sources, recipe.model.patch_size)
+    processor = make_processor(
+        sources,
+        history=recipe.model.history,
+        horizon=recipe.model.horizon,
+        normalization=recipe.model.normalization,
+    )
+    mixture = make_mixture(
+        sources,
+        recipe.data,
+        section,
+        processor,
+        num_slots=section.global_batch_size // section.micro_batch_size,
+        seed=recipe.seed,
+    )
+    validation_batches(sources, recipe.data, processor)
+    batch = mixture.load(0, 0)
+    prepared = ForecastingTask(processor, recipe.task).prepare(batch)
+    with torch.device("meta"):
+        model = DPOTModel(make_config(recipe.model, processor, sources[0].first.grid.shape))
+    saved = 0
+
+    def count(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal saved
+        saved += tensor.numel() * tensor.element_size()
+        return tensor
+
+    inputs = prepared.inputs | {"history": prepared.inputs["history"].to("meta"), "mask": None}
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        prediction = model(**inputs).prediction
+    weights = model.num_parameters() * BYTES / MEBIBYTE
+    return {
+        "parameters": model.num_parameters(),
+        "fields": ", ".join(processor.fields),
+        "history": " x ".join(map(str, batch.history.shape)),
+        "prediction": " x ".join(map(str, prediction.shape)),
+        "training memory, MiB": STATES * weights + saved / MEBIBYTE,
+        "activations of a micro-batch, MiB": saved / MEBIBYTE,
+        "checkpoint, MiB": (STATES - 1) * weights,
+        "samples a step": section.global_batch_size,
+        "windows": ", ".join(f"{s.name} {len(s.windows)}" for s in mixture.sources),
+        "shares": ", ".join(f"{k} {v:.3f}" for k, v in mixture.shares(section.max_steps).items()),
+    }

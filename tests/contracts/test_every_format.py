@@ -1,0 +1,103 @@
+"""Every format of the table keeps the contract, and no file in the folder is forgotten."""
+
+import ast
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import pdefm
+from pdefm.data.collection import TrajectoryCollection
+from pdefm.data.description import Description
+from pdefm.data.formats import FORMATS
+from pdefm.data.formats.well_writer import write_well
+from pdefm.data.open import open_trajectories
+from pdefm.data.trajectory import Trajectory
+from pdefm.domain import Grid
+
+PACKAGE = Path(pdefm.__file__).parent
+
+
+def save_well(path: Path) -> Path:
+    trajectory = Trajectory(
+        torch.randn(3, 1, 8, 8), ("a",), Grid.regular((8, 8)), torch.arange(3.0)
+    )
+    return write_well(path, [trajectory], "sample")
+
+
+def save_array(path: Path) -> Path:
+    np.save(path, np.random.default_rng(0).normal(size=(3, 8, 8)))
+    return path
+
+
+# A new format adds a line: how to write a small file of it, its suffix, and what the user must say.
+SAMPLES: dict[str, tuple[Callable[[Path], Path], str, dict[str, str]]] = {
+    "well": (save_well, ".hdf5", {}),
+    "arrays": (save_array, ".npy", {"axes": "T X Y"}),
+}
+
+
+@pytest.fixture
+def samples(tmp_path):
+    return {
+        name: save(tmp_path / f"sample_{name}{suffix}")
+        for name, (save, suffix, _) in SAMPLES.items()
+    }
+
+
+def test_every_format_has_a_sample_here():
+    assert set(SAMPLES) == set(FORMATS)
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_a_format_is_a_documented_collection(name):
+    kind = FORMATS[name]
+    assert issubclass(kind, TrajectoryCollection)
+    assert kind.format == name
+    assert len(inspect.getdoc(kind) or "") > 40
+    assert kind.suffixes
+    assert all(suffix.startswith(".") for suffix in kind.suffixes)
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_a_format_recognises_its_own_file_and_no_other(name, samples, tmp_path):
+    nonsense = {"empty": b"", "text": b"hello, world\n" * 50}
+    for other, content in nonsense.items():
+        samples[other] = tmp_path / other
+        samples[other].write_bytes(content)
+    for other, path in samples.items():
+        neutral = path.rename(tmp_path / f"no_suffix_{other}")
+        assert bool(FORMATS[name].recognise(neutral)) == (other == name), other
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_a_format_opens_by_itself_and_by_name(name, samples):
+    options = SAMPLES[name][2]
+    for format in ("auto", name):
+        collection = open_trajectories(samples[name], format=format, **options)
+        assert collection.format == name
+        assert collection[0].fields.shape == (3, 1, 8, 8)
+        assert collection[0].source.name == str(samples[name])
+    direct = FORMATS[name](samples[name], Description.from_options(**options))
+    assert direct.read(0, 1, 2).num_frames == 1
+
+
+def test_no_file_in_the_folder_is_forgotten():
+    own = {FORMATS.targets[name].partition(":")[0] for name in FORMATS}
+    imported: set[str] = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module)
+    folder = PACKAGE / "data" / "formats"
+    modules = {f"pdefm.data.formats.{path.stem}": path for path in folder.glob("[!_]*.py")}
+    assert sorted(set(modules) - own - imported) == []
+    readers = {
+        module
+        for module, path in modules.items()
+        if "def recognise(" in path.read_text(encoding="utf-8")
+    }
+    assert sorted(readers - own) == []

@@ -1,0 +1,112 @@
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from pdefm.errors import EnvironmentFault, ModelError
+from pdefm.hub.card import render_card, write_card
+from tests.evaluation.report_inputs import results
+from tests.hub.folders import make_adapter, make_model, make_run, write_json
+
+
+def test_metadata_is_what_the_hub_reads(tmp_path):
+    model = make_model(tmp_path / "waves")
+    write_json(model / "results.json", results(own=0.02, adapter=False))
+    data = ModelCard(render_card(model)).data
+    assert data.library_name == "pdefm"
+    assert data.license == "apache-2.0"
+    assert {each.metric_type: each.metric_value for each in data.eval_results}[
+        "relative_l2"
+    ] == pytest.approx(0.041)
+    assert data.eval_results[0].dataset_name == "waves-test"
+
+
+def test_an_adapter_names_its_base_and_how_to_load_it(tmp_path):
+    card = render_card(make_adapter(tmp_path / "lora", base="someone/base"))
+    assert ModelCard(card).data.base_model == "someone/base"
+    assert 'AutoModel.from_pretrained("someone/base", revision="v1")' in card
+    assert 'pdefm.load_adapter(model, "lora")' in card
+    assert 'pdefm.resolve("someone/base")' not in card
+    assert "| tuner | lora |" in card
+    assert "| max_steps | 300 |" in card
+
+
+def test_a_local_base_does_not_leak_its_path(tmp_path):
+    card = render_card(make_adapter(tmp_path / "lora", base="/home/me/secret-project/base"))
+    assert "secret-project" not in card
+    assert 'AutoModel.from_pretrained(pdefm.resolve("base"))' in card
+    assert "base_model" not in yaml.safe_load(card.split("---\n")[1])
+
+
+def test_without_results_the_card_says_so(tmp_path):
+    card = render_card(make_model(tmp_path / "waves"))
+    assert "No evaluation has been run yet." in card
+    assert "model-index" not in card
+    assert "relative L2" not in card
+
+
+def test_baselines_are_shown_and_the_best_is_bold(tmp_path):
+    model = make_model(tmp_path / "waves")
+    write_json(model / "results.json", results(own=0.012, adapter=False))
+    card = render_card(model)
+    assert "| model | evaluated | **0.0246** |" in card
+    assert "| persistence | the last known frame repeated | 0.332 |" in card
+    assert "loses" not in card
+
+
+def test_a_model_that_loses_says_so_plainly(tmp_path):
+    model = make_model(tmp_path / "waves")
+    write_json(model / "results.json", results(own=0.5, adapter=False))
+    card = render_card(model)
+    assert "On waves-test it loses against persistence and base and scratch." in card
+    assert "is worse, with a higher relative L2 error than" in card
+    assert "**0.0615**" in card
+
+
+def test_a_number_that_is_not_finite_is_said_and_kept_from_the_metadata(tmp_path):
+    model = make_model(tmp_path / "waves")
+    broken = results(adapter=False)
+    broken["datasets"]["waves-test"]["metrics"]["relative_l2"] = None
+    write_json(model / "results.json", broken)
+    card = render_card(model)
+    assert "| model | evaluated | not finite |" in card
+    assert "relative_l2" not in yaml.safe_dump(yaml.safe_load(card.split("---\n")[1]))
+
+
+def test_fields_units_and_provenance_come_from_the_files(tmp_path):
+    run = make_run(tmp_path / "waves")
+    write_json(run / "results.json", results(adapter=False))
+    card = render_card(run / "checkpoints" / "step-000500" / "model")
+    assert "# waves\n" in card
+    assert "| vorticity | 1/s | 0 | 1.5 |" in card
+    assert "- time step: 0.1 to 0.2" in card
+    assert "- grids: 32 x 32" in card
+    assert "- commit: `0123456789abcdef0123456789abcdef01234567`" in card
+    assert "- command: `pdefm evaluate" in card
+    assert "| learning_rate | 0.001 |" in card
+
+
+def test_prose_and_its_metadata_win(tmp_path):
+    model = make_model(tmp_path / "waves")
+    (model / "prose.md").write_text("---\nlicense: mit\nlanguage: en\n---\nMade for **tea**.\n")
+    card = render_card(model)
+    assert "Made for **tea**." in card
+    assert ModelCard(card).data.license == "mit"
+
+
+def test_results_of_another_shape_are_one_clear_error(tmp_path):
+    model = make_model(tmp_path / "waves")
+    write_json(model / "results.json", {"datasets": {"x": {}}})
+    with pytest.raises(ModelError, match="cannot render a card"):
+        render_card(model)
+
+
+def test_a_card_by_hand_is_never_overwritten_silently(tmp_path):
+    model = make_model(tmp_path / "waves")
+    write_card(model)
+    write_card(model)
+    (model / "README.md").write_text("# By hand\n")
+    with pytest.raises(EnvironmentFault, match=r"prose\.md"):
+        write_card(model)
+    assert (model / "README.md").read_text() == "# By hand\n"
+    write_card(model, overwrite=True)
+    assert "# waves" in (model / "README.md").read_text()

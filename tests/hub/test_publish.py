@@ -1,0 +1,127 @@
+import json
+import stat
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pdefm.errors import EnvironmentFault, ModelError
+from pdefm.files import verify_manifest
+from pdefm.hub.listing import list_models
+from pdefm.hub.publish import publish
+from pdefm.hub.resolve import models_folder, resolve
+from tests.evaluation.report_inputs import results
+from tests.hub.folders import make_adapter, make_model, make_run, write_json
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PDEFM_HOME", str(tmp_path / "home"))
+
+
+def test_a_run_becomes_a_folder_with_the_contract_and_nothing_else(tmp_path):
+    run = make_run(tmp_path / "run")
+    write_json(run / "results.json", results(adapter=False))
+    published = publish(run, out=tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {
+        "README.md",
+        "config.json",
+        "manifest.json",
+        "model.safetensors",
+        "processor_config.json",
+        "results.json",
+    }
+    assert names == set(published.files)
+    verify_manifest(tmp_path / "out")
+    assert resolve(tmp_path / "out") == tmp_path / "out"
+    assert "0.0246" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_published_weights_can_be_read_by_others(tmp_path):
+    model = make_model(tmp_path / "model")
+    (model / "model.safetensors").chmod(0o600)
+    publish(model, out=tmp_path / "out")
+    (tmp_path / "ordinary").write_text("")
+    weights = (tmp_path / "out" / "model.safetensors").stat()
+    assert stat.S_IMODE(weights.st_mode) == stat.S_IMODE((tmp_path / "ordinary").stat().st_mode)
+
+
+def test_an_existing_folder_is_replaced_only_when_told(tmp_path):
+    model = make_model(tmp_path / "model")
+    publish(model, out=tmp_path / "out")
+    with pytest.raises(EnvironmentFault, match="--overwrite"):
+        publish(model, out=tmp_path / "out")
+    publish(make_adapter(tmp_path / "adapter"), out=tmp_path / "out", overwrite=True)
+    assert not (tmp_path / "out" / "config.json").exists()
+
+
+def test_exactly_one_target_is_needed(tmp_path):
+    model = make_model(tmp_path / "model")
+    with pytest.raises(ModelError, match="exactly one target"):
+        publish(model)
+    with pytest.raises(ModelError, match="exactly one target"):
+        publish(model, out=tmp_path / "out", repo="me/model")
+    with pytest.raises(ModelError, match="not a local name"):
+        publish(model, name="../elsewhere")
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_not_published(tmp_path, bad):
+    model = make_model(tmp_path / "model")
+    save_file({"good": torch.ones(2), "bad": torch.tensor([1.0, bad])}, model / "model.safetensors")
+    with pytest.raises(ModelError, match="tensor 'bad' is not finite"):
+        publish(model, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_broken_files_are_not_published(tmp_path):
+    model = make_model(tmp_path / "model")
+    (model / "model.safetensors").write_bytes(b"not a header")
+    with pytest.raises(ModelError, match="not a readable safetensors file"):
+        publish(model, out=tmp_path / "out")
+    (model / "config.json").write_text("{")
+    with pytest.raises(ModelError, match=r"cannot read .*config.json"):
+        publish(model, out=tmp_path / "out")
+
+
+def test_all_shards_are_needed_and_published(tmp_path):
+    model = make_model(tmp_path / "model")
+    (model / "model.safetensors").unlink()
+    shards = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    weight_map = {"a": shards[0], "b": shards[1]}
+    index = model / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    save_file({"a": torch.ones(3)}, model / shards[0])
+    with pytest.raises(ModelError, match=f"Missing: {shards[1]}"):
+        publish(model, out=tmp_path / "out")
+    save_file({"b": torch.ones(4)}, model / shards[1])
+    published = publish(model, name="sharded")
+    assert set(shards) <= set(published.files)
+    assert [entry.num_parameters for entry in list_models() if entry.name == "sharded"] == [7]
+
+
+def test_a_card_written_by_hand_is_kept_and_a_rendered_one_is_renewed(tmp_path):
+    model = make_model(tmp_path / "model")
+    (model / "README.md").write_text("# By hand\n")
+    publish(model, out=tmp_path / "first")
+    assert (tmp_path / "first" / "README.md").read_text() == "# By hand\n"
+    (model / "README.md").unlink()
+    publish(model, out=tmp_path / "second")
+    publish(tmp_path / "second", out=tmp_path / "third")
+    assert "# third" in (tmp_path / "third" / "README.md").read_text()
+
+
+def test_published_models_and_adapters_are_listed(tmp_path):
+    publish(make_model(tmp_path / "model"), name="waves")
+    publish(make_adapter(tmp_path / "adapter"), name="waves-lora")
+    (models_folder() / "unfinished").mkdir()
+    write_json(models_folder() / "unfinished" / "config.json", {})
+    listed = {entry.name: entry for entry in list_models() if entry.source == "published"}
+    assert listed.keys() == {"waves", "waves-lora"}
+    assert listed["waves"].kind == "model"
+    assert listed["waves-lora"].kind == "adapter"
+    assert listed["waves"].num_parameters == 7
+    assert listed["waves"].fields == ("vorticity",)
+    assert listed["waves"].size > 7 * 4

@@ -1,0 +1,170 @@
+"""Publishing to a Hub and loading from it, over real HTTP against a test double on loopback.
+
+The client runs in its own process: huggingface_hub reads its environment when it is imported.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hub.folders import make_adapter, make_model, make_run
+from tests.hub.hub_double import HubDouble, start
+
+Client = Callable[..., Any]
+
+
+@contextmanager
+def client_process(**environment: str) -> Iterator[Client]:
+    """A user's process with its own environment; call it as ``client("resolve", ...)``."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.hub.client_worker"],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+
+    def call(name: str, **arguments: object) -> Any:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps([name, arguments], default=str) + "\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())
+
+    yield call
+    process.stdin.close()
+    process.wait(timeout=60)
+    process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[HubDouble]:
+    double = HubDouble()
+    server = start(double)
+    yield double
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def settings(hub: HubDouble, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    home = tmp_path_factory.mktemp("home")
+    return {
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(home / "hf"),
+        "HF_TOKEN": "hf_test_double",
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "PDEFM_HOME": str(home / "pdefm"),
+    }
+
+
+@pytest.fixture(scope="module")
+def client(settings: dict[str, str]) -> Iterator[Client]:
+    with client_process(**settings) as call:
+        yield call
+
+
+def test_a_run_is_published_and_resolved_byte_by_byte(hub, client, tmp_path):
+    run = make_run(tmp_path / "runs" / "waves")
+    url, revision, files = client("publish", folder=run, repo="me/waves")
+    assert url == f"{hub.url}/me/waves"
+    assert files == [
+        "README.md",
+        "config.json",
+        "manifest.json",
+        "model.safetensors",
+        "processor_config.json",
+    ]
+    folder = Path(client("resolve", name_or_repo="me/waves", revision=revision))
+    trained = run / "checkpoints" / "step-000500" / "model" / "model.safetensors"
+    assert (folder / "model.safetensors").read_bytes() == trained.read_bytes()
+    assert [f"me/waves@{revision}", "hub cache", 7, ["vorticity"]] in client("list")
+
+
+def test_optimizer_state_and_stray_files_never_reach_the_hub(hub, client, tmp_path):
+    client("publish", folder=make_run(tmp_path / "run"), repo="me/clean")
+    content = hub.files("me/clean")
+    assert "model.safetensors" in content
+    assert not any("optimizer" in name or name.endswith(".bin") for name in content)
+    assert not any(b"moments" in data or b"hf_test_double" in data for data in content.values())
+
+
+def test_a_pinned_revision_stays_after_a_second_publication(client, tmp_path):
+    first_model = make_model(tmp_path / "a", value=1.0)
+    second_model = make_model(tmp_path / "b", value=2.0)
+    _, first, _ = client("publish", folder=first_model, repo="me/pinned")
+    _, second, _ = client("publish", folder=second_model, repo="me/pinned")
+    assert first != second
+    for revision, model in ((first, first_model), (second, second_model)):
+        folder = Path(client("resolve", name_or_repo=f"me/pinned@{revision}"))
+        published = (folder / "model.safetensors").read_bytes()
+        assert published == (model / "model.safetensors").read_bytes()
+
+
+def test_a_branch_is_made_for_a_named_revision(hub, client, tmp_path):
+    client("publish", folder=make_model(tmp_path / "a"), repo="me/branched", revision="v2")
+    assert "model.safetensors" in hub.files("me/branched", "v2")
+    assert "model.safetensors" not in hub.files("me/branched", "main")
+
+
+def test_private_is_passed_on(hub, client, tmp_path):
+    client("publish", folder=make_model(tmp_path / "a"), repo="me/secret", private=True)
+    assert hub.repositories["me/secret"].private
+
+
+def test_files_of_an_earlier_version_are_removed_from_the_hub(hub, client, tmp_path):
+    client("publish", folder=make_model(tmp_path / "a"), repo="me/changed")
+    client("publish", folder=make_adapter(tmp_path / "b"), repo="me/changed")
+    assert "model.safetensors" not in hub.files("me/changed")
+    assert "adapter_model.safetensors" in hub.files("me/changed")
+
+
+def test_an_adapter_makes_the_round_trip(client, tmp_path):
+    client("publish", folder=make_adapter(tmp_path / "adapter"), repo="me/waves-lora")
+    folder = Path(client("resolve", name_or_repo="me/waves-lora"))
+    assert (folder / "adapter_model.safetensors").is_file()
+    assert 'pdefm.load_adapter(model, "me/waves-lora")' in (folder / "README.md").read_text()
+
+
+def test_a_byte_changed_on_the_hub_is_noticed(hub, client, tmp_path):
+    client("publish", folder=make_model(tmp_path / "a", value=77.0), repo="me/damaged")
+    weights = (tmp_path / "a" / "model.safetensors").read_bytes()
+    oid = next(oid for oid, blob in hub.blobs.items() if blob == weights)
+    hub.blobs[oid] = weights[:-1] + bytes([weights[-1] ^ 1])
+    status, message = client("resolve", name_or_repo="me/damaged")
+    assert status == 4
+    assert "model.safetensors was changed" in message
+
+
+def test_an_unknown_repository_or_revision_is_a_model_error(client, tmp_path):
+    status, message = client("resolve", name_or_repo="me/nothing")
+    assert status == 4
+    assert "not on the Hub" in message
+    client("publish", folder=make_model(tmp_path / "a"), repo="me/known")
+    status, message = client("resolve", name_or_repo="me/known", revision="v9")
+    assert status == 4
+    assert "'v9'" in message
+
+
+@pytest.mark.parametrize("outage", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])
+def test_without_network_the_cache_serves_and_the_rest_is_an_environment_fault(
+    client, settings, tmp_path, outage
+):
+    model = make_model(tmp_path / "a")
+    client("publish", folder=model, repo="me/cached")
+    online = client("resolve", name_or_repo="me/cached")
+    with client_process(**settings | outage) as offline:
+        assert offline("resolve", name_or_repo="me/cached") == online
+        assert offline("resolve", name_or_repo="me/other")[0] == 5
+        assert offline("publish", folder=model, repo="me/cached")[0] == 5

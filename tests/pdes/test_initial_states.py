@@ -1,0 +1,43 @@
+"""Random fields: mean, scale, smoothness and independence of the grid."""
+
+import numpy as np
+import pytest
+import torch
+
+from pdefm.domain import Grid
+from pdefm.metrics import radial_spectrum
+from pdefm.pdes.initial_states import random_periodic_field
+
+
+@pytest.mark.parametrize("shape", [(64,), (64, 48), (40, 40, 40)])
+def test_a_field_has_zero_mean_and_unit_mean_square(shape):
+    field = random_periodic_field(Grid.regular(shape), np.random.default_rng(0), peak_mode=3.0)
+    assert field.shape == shape
+    assert field.dtype == torch.float64
+    assert float(field.mean()) == pytest.approx(0, abs=1e-12)
+    assert float(field.square().mean()) == pytest.approx(1, rel=1e-10)
+
+
+def test_a_seed_gives_the_same_function_at_any_resolution():
+    coarse, fine = (
+        random_periodic_field(Grid.regular((n, n)), np.random.default_rng(5), peak_mode=3.0)
+        for n in (48, 96)
+    )
+    torch.testing.assert_close(coarse, fine[::2, ::2])
+
+
+def test_the_energy_is_largest_at_the_peak_mode():
+    fields = [
+        random_periodic_field(Grid.regular((64, 64)), np.random.default_rng(i), peak_mode=4.0)
+        for i in range(40)
+    ]
+    spectrum = radial_spectrum(torch.stack(fields)[:, None, None]).mean((0, 1, 2))
+    assert int(spectrum.argmax()) == 4
+    assert float(spectrum[13:].sum()) < 0.02
+
+
+def test_a_coarse_grid_leaves_out_the_modes_that_it_cannot_hold():
+    field = random_periodic_field(Grid.regular((16, 16)), np.random.default_rng(0), peak_mode=6.0)
+    spectrum = torch.fft.rfft2(field).abs()
+    assert float(spectrum[:, 6:].max()) < 1e-10
+    assert float(spectrum[:, 1:6].max()) > 1

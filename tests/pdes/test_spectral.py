@@ -1,0 +1,169 @@
+"""The periodic solver: exact linear part, order, symmetry, independence and step control."""
+
+from math import exp, pi
+
+import pytest
+import torch
+
+from pdefm.domain import Field
+from pdefm.errors import NumericalError, RecipeError
+from pdefm.pdes import PDES
+from pdefm.pdes.base import as_column
+from pdefm.pdes.spectral import SpectralPDE, power_of_two_substeps
+from pdefm.pdes.wavenumbers import Wavenumbers
+from tests.pdes.oracles import as_parameters, drawn_batch, points
+
+FAMILIES = ("allen_cahn", "burgers", "gray_scott", "navier_stokes")
+
+
+class Transport(SpectralPDE):
+    """``u_t + sum_i u_{x_i} = diffusivity Lap u`` in any dimension: a complex operator."""
+
+    name = "transport"
+    solver_version = 1
+    fields = (Field("tracer"),)
+    parameter_ranges = {"diffusivity": (0.01, 0.02)}  # noqa: RUF012
+    dt = 0.1
+
+    def __init__(self, num_dims):
+        self.extent = (1.0,) * num_dims
+        super().__init__()
+
+    def initial_state(self, parameters, grid, rng):
+        return torch.sin(2 * pi * sum(points(grid)))[None]
+
+    def linear_operator(self, wavenumbers, parameters):
+        diffusion = as_column(parameters["diffusivity"], 1 + self.num_dims) * wavenumbers.laplacian
+        return diffusion - 1j * sum(wavenumbers.axes)
+
+    def nonlinear(self, wavenumbers, parameters):
+        return torch.zeros_like
+
+    def time_step_limit(self, state, parameters, grid):
+        return torch.full((len(state),), float("inf"))
+
+
+@pytest.mark.parametrize("num_dims", [1, 2, 3])
+def test_linear_transport_is_exact_in_one_two_and_three_dimensions(num_dims):
+    pde = Transport(num_dims)
+    grid = pde.grid(12)
+    times = torch.tensor([0.0, 0.1, 0.35], dtype=torch.float64)
+    initial = pde.initial_state({}, grid, None)[None]
+    states = pde.solve(initial, as_parameters({"diffusivity": 0.01}), grid, times)
+    for time, state in zip(times.tolist(), states[0, :, 0], strict=True):
+        decay = exp(-0.01 * num_dims * 4 * pi**2 * time)
+        exact = decay * torch.sin(2 * pi * (sum(points(grid)) - num_dims * time))
+        torch.testing.assert_close(state, exact, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_without_its_nonlinear_term_a_family_is_the_exact_exponential(family):
+    class Linear(PDES[family]):
+        def nonlinear(self, wavenumbers, parameters):
+            return torch.zeros_like
+
+    pde = Linear()
+    initial, parameters, grid = drawn_batch(pde, 32, 2)
+    times = torch.tensor([0.0, 1.0, 2.5], dtype=torch.float64) * pde.dt
+    states = pde.solve(initial, parameters, grid, times)
+    waves = Wavenumbers(grid, torch.float64, initial.device)
+    factor = torch.exp(2.5 * pde.dt * pde.linear_operator(waves, parameters))
+    exact = waves.to_physical(waves.to_spectral(initial) * factor)
+    torch.testing.assert_close(states[:, -1], exact, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("family", "coarsest"), [*zip(FAMILIES, (2, 16, 16, 8), strict=True)])
+def test_a_family_converges_with_fourth_order_in_time(family, coarsest):
+    initial, parameters, grid = drawn_batch(PDES[family](), 32, 1)
+    times = torch.arange(3, dtype=torch.float64) * PDES[family].dt
+
+    def final(num_substeps):
+        return PDES[family](num_substeps=num_substeps).solve(initial, parameters, grid, times)[:, 2]
+
+    reference = final(16 * coarsest)
+    errors = [(final(n * coarsest) - reference).abs().max() for n in (1, 2, 4)]
+    assert 11 < errors[0] / errors[1] < 24
+    assert 11 < errors[1] / errors[2] < 24
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_chosen_steps_are_accurate(family):
+    pde = PDES[family]()
+    initial, parameters, grid = drawn_batch(pde, 32, 4)
+    times = torch.arange(6, dtype=torch.float64) * pde.dt
+    states = pde.solve(initial, parameters, grid, times)
+    fine = PDES[family](num_substeps=128).solve(initial, parameters, grid, times)
+    error = (states - fine).flatten(2).norm(dim=-1) / fine.flatten(2).norm(dim=-1)
+    assert error.max() < 3e-4
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_single_precision_stays_close_to_double(family):
+    pde = PDES[family]()
+    initial, parameters, grid = drawn_batch(pde, 32, 2)
+    times = torch.arange(6, dtype=torch.float64) * pde.dt
+    double = pde.solve(initial, parameters, grid, times)
+    single = pde.solve(initial.float(), parameters, grid, times)
+    assert single.dtype == torch.float32
+    assert (single - double).abs().max() < 3e-5 * double.abs().max()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_shifted_start_gives_the_shifted_solution(family):
+    # The force of the flow has a place; without it every family is the same everywhere.
+    still = {"parameter_ranges": {"force_amplitude": 0.0}} if family == "navier_stokes" else {}
+    pde = PDES[family](**still)
+    initial, parameters, grid = drawn_batch(pde, (32, 24), 2)
+    times = torch.arange(4, dtype=torch.float64) * pde.dt
+    states = pde.solve(initial, parameters, grid, times)
+    moved = pde.solve(initial.roll((5, -3), (-2, -1)), parameters, grid, times)
+    torch.testing.assert_close(moved, states.roll((5, -3), (-2, -1)), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_result_does_not_depend_on_its_batch_partners(family):
+    pde = PDES[family]()
+    initial, parameters, grid = drawn_batch(pde, 32, 5, dtype=torch.float32)
+    initial[1] *= 8  # needs smaller steps than the others
+    times = torch.arange(5, dtype=torch.float64) * pde.dt
+    together = pde.integrate(initial, parameters, grid, times)
+    for sample in range(5):
+        own = {name: value[sample : sample + 1] for name, value in parameters.items()}
+        alone = pde.integrate(initial[sample : sample + 1], own, grid, times)
+        assert torch.equal(alone.states[0], together.states[sample])
+
+
+def test_substeps_are_the_smallest_power_of_two_below_the_limit():
+    assert power_of_two_substeps(1.0, 2.0) == 1
+    assert power_of_two_substeps(1.0, 1.0) == 1
+    assert power_of_two_substeps(1.0, 0.5) == 2
+    assert power_of_two_substeps(1.0, 0.3) == 4
+    assert power_of_two_substeps(1.0, float("inf")) == 1
+    assert power_of_two_substeps(1.0, float("nan")) == 0
+    assert power_of_two_substeps(1.0, 0.0) == 0
+
+
+def test_a_sample_that_needs_too_many_steps_is_given_up_and_its_partner_is_not():
+    pde = PDES["burgers"]()
+    initial, parameters, grid = drawn_batch(pde, 16, 2, dtype=torch.float32)
+    times = torch.arange(3, dtype=torch.float64) * pde.dt
+    fast = initial * torch.tensor([1.0, 1e5])[:, None, None, None]
+    solved = pde.integrate(fast, parameters, grid, times)
+    assert solved.faults[0] == ""
+    assert solved.faults[1].startswith("time step too small: frame 1")
+    assert solved.states[0].isfinite().all()
+    assert solved.states[1, 1:].isnan().all()
+    with pytest.raises(NumericalError, match="burgers: sample 1 of 2 time step too small"):
+        pde.solve(fast, parameters, grid, times)
+
+
+def test_a_sample_that_blows_up_says_in_which_frame():
+    pde = PDES["burgers"](num_substeps=1, dt=5.0)
+    initial, parameters, grid = drawn_batch(pde, 32, 1, dtype=torch.float32)
+    times = torch.arange(9, dtype=torch.float64) * pde.dt
+    assert "became non-finite in frame" in pde.integrate(initial, parameters, grid, times).faults[0]
+
+
+def test_a_number_of_substeps_below_one_is_refused():
+    with pytest.raises(RecipeError, match="num_substeps must be at least 1"):
+        PDES["burgers"](num_substeps=0)
