@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from pdefm.models.auto import register_auto_classes
 
 if TYPE_CHECKING:
-    from pdefm.adapters import load_adapter
     from pdefm.data.open import open_trajectories
     from pdefm.data.trajectory import Trajectory
     from pdefm.evaluation.rollout import rollout
+    from pdefm.hub.load import load_adapter
     from pdefm.hub.resolve import resolve
     from pdefm.models.dpot.configuration_dpot import DPOTConfig
     from pdefm.models.dpot.modeling_dpot import DPOTModel
@@ -35,7 +35,7 @@ _HOME = {
     "DPOTModel": "pdefm.models.dpot.modeling_dpot",
     "PDEProcessor": "pdefm.models.processing_pde",
     "Trajectory": "pdefm.data.trajectory",
-    "load_adapter": "pdefm.adapters",
+    "load_adapter": "pdefm.hub.load",
     "open_trajectories": "pdefm.data.open",
     "resolve": "pdefm.hub.resolve",
     "rollout": "pdefm.evaluation.rollout",

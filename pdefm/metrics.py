@@ -13,18 +13,20 @@ Mask = Bool[Tensor, "batch *space"]
 PerStep = Float[Tensor, "batch time channel"]
 
 
-def _flatten(values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Values ``[B, T, C, points]`` and weights broadcastable to them."""
+def _inside(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Values ``[B, T, C, points]``, zero outside the mask even where they are not finite."""
     flat = values.flatten(3)
     if mask is None:
-        return flat, torch.ones_like(flat[:1, :1, :1])
-    return flat, mask.flatten(1)[:, None, None].to(flat.dtype)  # [B, 1, 1, points]
+        return flat
+    return flat.masked_fill(~mask.flatten(1)[:, None, None], 0.0)
 
 
 def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
     """Mean over the points inside the mask, ``[B, T, C]``."""
-    flat, weight = _flatten(values, mask)
-    return (flat * weight).sum(-1) / weight.sum(-1)
+    flat = _inside(values, mask)
+    if mask is None:
+        return flat.mean(-1)
+    return flat.sum(-1) / mask.flatten(1).sum(-1)[:, None, None]
 
 
 def relative_l2(
@@ -44,10 +46,8 @@ def relative_l2(
     Limits: with a large mean it flatters; use :func:`vrmse` there.
     Source: DPOT (arXiv 2403.03542), loss and L2RE metric.
     """
-    flat, weight = _flatten(prediction - target, mask)
-    reference = target.flatten(3)
-    norm = (reference.square() * weight).sum(-1).sqrt()
-    return (flat.square() * weight).sum(-1).sqrt() / (norm + eps)
+    norm = _inside(target, mask).square().sum(-1).sqrt()
+    return _inside(prediction - target, mask).square().sum(-1).sqrt() / (norm + eps)
 
 
 def nrmse(
@@ -83,8 +83,7 @@ def vrmse(
 
 def max_error(prediction: Fields, target: Fields, *, mask: Mask | None = None) -> PerStep:
     """Largest absolute difference inside the mask, in the unit of the field."""
-    flat, weight = _flatten((prediction - target).abs(), mask)
-    return (flat * weight).amax(-1)
+    return _inside(prediction - target, mask).abs().amax(-1)
 
 
 def radial_spectrum(

@@ -58,6 +58,11 @@ class Batch:
         return replace(self, **moved)
 
 
+def _kind(window: Trajectory) -> tuple[Any, ...]:
+    """What the samples of a batch must share."""
+    return window.names, window.fields.shape, window.boundary, window.constant_names
+
+
 def collate(windows: list[Trajectory], *, history: int, source: str = "") -> Batch:
     """Stack windows of ``history + horizon`` frames into a batch.
 
@@ -66,18 +71,17 @@ def collate(windows: list[Trajectory], *, history: int, source: str = "") -> Bat
         history: Frames that become the input; the rest become the target.
         source: Name that the batch carries.
 
+    Parameters that only some of the windows carry are left out.
+
     Raises:
-        DataError: Windows of different fields, grids or boundaries.
+        DataError: Windows of different fields, grids, boundaries or constants.
     """
     first = windows[0]
+    assert history <= first.num_frames
     for other in windows[1:]:
-        if (other.names, other.fields.shape, other.boundary) != (
-            first.names,
-            first.fields.shape,
-            first.boundary,
-        ):
+        if _kind(other) != _kind(first):
             raise DataError(
-                f"a batch needs equal fields, shape and boundary, as {first.source} has",
+                f"a batch needs equal fields, shape, boundary and constants, as {first.source} has",
                 got=f"{other.source} with {other.names}, {list(other.fields.shape)}",
                 do="Put them into two sources of the mixture",
             )
@@ -99,7 +103,7 @@ def collate(windows: list[Trajectory], *, history: int, source: str = "") -> Bat
         parameters={
             name: torch.tensor([w.parameters[name] for w in windows]) for name in sorted(shared)
         },
-        constants=torch.stack(constants) if len(constants) == len(windows) else None,
+        constants=torch.stack(constants) if constants else None,
         constant_names=first.constant_names,
         source=source,
     )

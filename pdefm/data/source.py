@@ -113,9 +113,7 @@ def _splits_of(path: str) -> list[str]:
     return found if {"train", "valid"} <= set(found) else []
 
 
-def hold_out(
-    collection: TrajectoryCollection, split: str, fraction: float
-) -> TrajectoryCollection:
+def hold_out(collection: TrajectoryCollection, split: str, fraction: float) -> TrajectoryCollection:
     """First trajectories for training, the last ``fraction`` (at least one) for validation.
 
     Raises:

@@ -90,6 +90,8 @@ class Trajectory:
             )
         if not torch.is_floating_point(self.fields):
             self._fail("fields must be floating point", self.fields.dtype, "Convert them first")
+        if not torch.is_floating_point(self.times):
+            self._fail("times must be floating point", self.times.dtype, "Convert them first")
         if self.mask is not None and tuple(self.mask.shape) != self.grid.shape:
             self._fail(
                 f"mask must have the shape of the grid {self.grid.shape}",

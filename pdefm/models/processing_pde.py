@@ -19,16 +19,20 @@ STD_FLOOR = 1e-6  # below it a field counts as constant and is only shifted
 
 @dataclass(frozen=True)
 class Scale:
-    """Affine map between physical and normalised values, broadcastable to ``[B, T, C, *space]``."""
+    """Affine map between physical and normalised values, broadcastable to both."""
 
-    mean: Tensor
-    std: Tensor
+    mean: Float[Tensor, "#batch 1 channel *ones"]
+    std: Float[Tensor, "#batch 1 channel *ones"]
 
-    def normalize(self, fields: Tensor) -> Tensor:
+    def normalize(
+        self, fields: Float[Tensor, "batch time channel *space"]
+    ) -> Float[Tensor, "batch time channel *space"]:
         """``(physical - mean) / std``."""
         return (fields - self.mean) / self.std
 
-    def denormalize(self, fields: Tensor) -> Tensor:
+    def denormalize(
+        self, fields: Float[Tensor, "batch time channel *space"]
+    ) -> Float[Tensor, "batch time channel *space"]:
         """``normalised * std + mean``."""
         return fields * self.std + self.mean
 
@@ -113,11 +117,14 @@ class PDEProcessor(ProcessorMixin):
         )
         return Scale(mean, torch.where(std > STD_FLOOR, std, torch.ones_like(std)))
 
-    def __call__(self, trajectory: Trajectory) -> dict[str, Any]:
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]  # theirs takes text
+        self, trajectory: Trajectory
+    ) -> dict[str, Any]:
         """Model inputs from the last ``history`` frames of a trajectory.
 
         Returns:
-            ``history`` ``[1, T, C, *space]`` normalised, ``field_names``, and ``mask`` if there is one.
+            ``history`` ``[1, T, C, *space]`` normalised, ``field_names``, and ``mask`` if the
+            trajectory has one.
 
         Raises:
             DataError: Fewer frames than the history needs, or non-finite values.

@@ -13,7 +13,6 @@ import h5py
 import numpy as np
 import torch
 
-from pdefm.data.atomic import atomic_path
 from pdefm.data.collection import TrajectorySequence
 from pdefm.data.formats.hdf5_file import HdfNode
 from pdefm.data.formats.well_geometry import MASK_GROUP
@@ -21,6 +20,7 @@ from pdefm.data.formats.well_layout import FIELD_GROUPS
 from pdefm.data.trajectory import Boundary, Trajectory
 from pdefm.domain import BoundaryCondition, Grid
 from pdefm.errors import DataError
+from pdefm.files import atomic_path
 
 
 def write_well(

@@ -1,0 +1,1 @@
+"""DPOT: configuration, model, and conversion of the published weights."""

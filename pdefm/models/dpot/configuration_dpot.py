@@ -32,8 +32,8 @@ class DPOTConfig(PreTrainedConfig):
         horizon: Frames out, T'.
         mixer: Name in ``pdefm.models.mixers.MIXERS``.
         num_modes: Frequencies per axis that the mixer transforms, K; ``None`` is all of them.
-        mode_truncation: ``symmetric`` keeps ``|k| < K`` on full axes; ``one_sided`` keeps the first K
-            rows as the published code does.
+        mode_truncation: ``symmetric`` keeps ``|k| < K`` on full axes; ``one_sided`` keeps the
+            first K rows as the published code does.
         spectral_output_bias: Adds the second bias at every kept frequency, as published; that is a
             delta at the origin, so it breaks translation symmetry.
         hidden_act: Activation, in transformers' names.

@@ -85,7 +85,9 @@ def infer_config(state: dict[str, Tensor], *, modes: int = 32, act: str = "gelu"
         )
     needed = {"patch_embed.proj.0.weight", "time_agg_layer.w", "out_layer.4.weight", "pos_embed"}
     if missing := sorted(needed - state.keys()):
-        raise ModelError("not a DPOT checkpoint", got=f"no tensor {missing[0]}", do="Check the file")
+        raise ModelError(
+            "not a DPOT checkpoint", got=f"no tensor {missing[0]}", do="Check the file"
+        )
     first = state["patch_embed.proj.0.weight"]  # [C'p + 3, C + 3, p, p]
     if first.ndim != 4:
         raise ModelError("only 2-D DPOT checkpoints can be converted", got=list(first.shape))

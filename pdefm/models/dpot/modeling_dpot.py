@@ -1,7 +1,7 @@
 """DPOT: patches, temporal aggregation, Fourier attention blocks, patch decoder, named fields."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, ClassVar, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -31,12 +31,15 @@ class DPOTOutput(ModelOutput):
         last_hidden_state: Output of the last block, ``[batch, hidden_size, height, width]``.
     """
 
-    prediction: Tensor = cast(Tensor, None)
-    last_hidden_state: Tensor = cast(Tensor, None)
+    # ModelOutput asks for a default, and the model always sets both.
+    prediction: Tensor = None  # pyright: ignore[reportAssignmentType]
+    last_hidden_state: Tensor = None  # pyright: ignore[reportAssignmentType]
 
 
-def coordinates(history: int, nx: int, ny: int, like: Tensor) -> Tensor:
-    """Channels x, y, t in [0, 1], both ends included, ``[history, 3, nx, ny]``."""
+def coordinates(
+    history: int, nx: int, ny: int, like: Tensor
+) -> Float[Tensor, "history 3 nx ny"]:
+    """Channels x, y, t in [0, 1], both ends included, with the dtype and device of ``like``."""
     t, x, y = (
         torch.linspace(0, 1, n, dtype=torch.float64, device=like.device) for n in (history, nx, ny)
     )
@@ -74,17 +77,24 @@ class DPOTPatchEmbedding(nn.Module):
         init.zeros_(self.bias)
 
     def forward(self, history: Tensor, field_ids: list[int]) -> Tensor:
-        """Fields ``[B, T, C, nx, ny]`` to patch features ``[B, T, E, H, W]``."""
+        """Fields ``[B, T, C, nx, ny]`` to patch features ``[B, H, W, T, E]``.
+
+        Kernel equals stride, so the convolution is one matrix product over patches.
+        """
         B, T, _, nx, ny = history.shape
-        kernel = self.field_weight[field_ids].transpose(0, 1)  # [E, C, p, p]
-        frames = history.flatten(0, 1)  # [B T, C, nx, ny]
-        features = F.conv2d(frames, kernel, self.bias, stride=self.patch_size)
-        features = features.unflatten(0, (B, T))  # [B, T, E, H, W]
+        kernel = self.field_weight[field_ids].transpose(0, 1).flatten(1)  # [E, C p p]
+        features = F.linear(self._patches(history), kernel, self.bias)  # [B, H, W, T, E]
         if self.coordinate_weight is not None:
-            grid = coordinates(T, nx, ny, history)
-            kernel = self.coordinate_weight.transpose(0, 1)  # [E, 3, p, p]
-            features = features + F.conv2d(grid, kernel, stride=self.patch_size)
+            grid = coordinates(T, nx, ny, history)[None]
+            kernel = self.coordinate_weight.transpose(0, 1).flatten(1)  # [E, 3 p p]
+            features = features + F.linear(self._patches(grid), kernel)
         return self.activation(features)
+
+    def _patches(self, frames: Tensor) -> Tensor:
+        """``[B, T, C, nx, ny]`` to ``[B, H, W, T, C p p]``."""
+        p = self.patch_size
+        blocks = frames.unflatten(4, (-1, p)).unflatten(3, (-1, p))  # [B, T, C, H, p, W, p]
+        return blocks.permute(0, 3, 5, 1, 2, 4, 6).flatten(4)  # [B, H, W, T, C p p]
 
 
 class DPOTTimeAggregation(nn.Module):
@@ -124,11 +134,11 @@ class DPOTTimeAggregation(nn.Module):
         return self.weight * phase[:, :, None].to(self.weight.dtype)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Patch features ``[B, T, E, H, W]`` to the latent grid ``[B, D, H, W]``."""
+        """Patch features ``[B, H, W, T, E]`` to the latent grid ``[B, D, H, W]``."""
         weights = self._frame_weights()
         folded = torch.einsum("ie,tij->jte", self.projection.weight, weights)  # [D, T, E]
-        kernel = folded.flatten(1)[:, :, None, None]  # [D, T E, 1, 1]
-        hidden_states = F.conv2d(features.flatten(1, 2), kernel)
+        tokens = F.linear(features.flatten(3), folded.flatten(1))  # [B, H, W, D]
+        hidden_states = tokens.permute(0, 3, 1, 2)  # [B, D, H, W]
         summed = weights.sum(0)  # [D, D]
         if self.position is None:
             return hidden_states + (self.projection.bias @ summed)[:, None, None]
@@ -153,14 +163,16 @@ class DPOTLayer(GradientCheckpointingLayer):
         self.activation = ACT2FN[config.hidden_act]
         self.fc2 = nn.Conv2d(hidden, D, 1)
 
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        """Latent grid ``[B, D, H, W]`` in and out."""
+    def forward(
+        self, hidden_states: Float[Tensor, "batch hidden height width"]
+    ) -> Float[Tensor, "batch hidden height width"]:
+        """Latent grid in and out."""
         mixed = self.norm2(self.mixer(self.norm1(hidden_states)))
         return hidden_states + self.fc2(self.activation(self.fc1(mixed)))
 
 
 class DPOTDecoder(nn.Module):
-    """Latent grid to fields: transposed patch convolution, two pointwise layers, a slice a field."""
+    """Latent grid to fields: transposed patch convolution, then two pointwise layers."""
 
     def __init__(self, config: DPOTConfig) -> None:
         super().__init__()
@@ -179,13 +191,25 @@ class DPOTDecoder(nn.Module):
         init.zeros_(self.field_bias)
 
     def forward(self, hidden_states: Tensor, field_ids: list[int]) -> Tensor:
-        """Latent grid ``[B, D, H, W]`` to frames ``[B, T', C, nx, ny]``."""
-        features = self.activation(self.upsample(hidden_states))
-        features = self.activation(self.projection(features))  # [B, L, nx, ny]
+        """Latent grid ``[B, D, H, W]`` to frames ``[B, T', C, nx, ny]``.
+
+        Kernel equals stride and all that follows is pointwise, so every pixel of a patch is a row
+        of matrix products, and only the finished fields are put in place.
+        """
+        L, p = self.projection.in_channels, self.upsample.stride[0]
+        tokens = hidden_states.permute(0, 2, 3, 1)  # [B, H, W, D]
+        kernel = self.upsample.weight.permute(0, 2, 3, 1).flatten(1)  # [D, p p L]
+        pixels = (tokens @ kernel).unflatten(-1, (p, p, L))  # [B, H, W, p, p, L]
+        pixels = self.activation(pixels + self.upsample.bias)
+        pixels = self.activation(F.linear(pixels, *self._pointwise()))
         weight = self.field_weight[field_ids].transpose(0, 1)  # [T', C, L]
-        bias = self.field_bias[field_ids].transpose(0, 1)  # [T', C]
-        frames = F.conv2d(features, weight.flatten(0, 1)[:, :, None, None], bias.flatten())
+        bias = self.field_bias[field_ids].T  # [T', C]
+        frames = F.linear(pixels, weight.flatten(0, 1), bias.flatten())  # [B, H, W, p, p, T' C]
+        frames = frames.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)  # [B, T' C, nx, ny]
         return frames.unflatten(1, weight.shape[:2])  # [B, T', C, nx, ny]
+
+    def _pointwise(self) -> tuple[Tensor, Tensor | None]:
+        return self.projection.weight[:, :, 0, 0], self.projection.bias
 
 
 class DPOTPreTrainedModel(PreTrainedModel):
@@ -195,7 +219,7 @@ class DPOTPreTrainedModel(PreTrainedModel):
     base_model_prefix = "dpot"
     main_input_name = "history"
     supports_gradient_checkpointing = True
-    _no_split_modules = ["DPOTLayer"]
+    _no_split_modules: ClassVar[list[str]] = ["DPOTLayer"]
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -211,7 +235,7 @@ class DPOTPreTrainedModel(PreTrainedModel):
             init.ones_(module.weight)
             init.zeros_(module.bias)
         elif hasattr(module, "initialize"):
-            module.initialize()
+            cast(Any, module).initialize()
 
 
 class DPOTModel(DPOTPreTrainedModel):
@@ -287,7 +311,8 @@ class DPOTModel(DPOTPreTrainedModel):
             mask: True inside the domain; what lies outside never reaches the network.
 
         Returns:
-            Normalised ``prediction`` ``[batch, horizon, channel, nx, ny]`` and the last hidden state.
+            Normalised ``prediction`` ``[batch, horizon, channel, nx, ny]`` and the last hidden
+            state.
 
         Raises:
             ModelError: Unknown field, wrong history length, grid not divisible by the patch size.

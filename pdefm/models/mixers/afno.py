@@ -63,9 +63,7 @@ class AFNOMixer(nn.Module):
     def _real_matrix(self, weight: Tensor) -> Tensor:
         """Complex ``[2h, d, d]`` as the real ``[h, 2d, 2d]`` that acts on (real, imaginary)."""
         real, imaginary = weight.view(2, self.num_heads, self.head_size, self.head_size)
-        return torch.cat(
-            [torch.cat([real, imaginary], -1), torch.cat([-imaginary, real], -1)], -2
-        )
+        return torch.cat([torch.cat([real, imaginary], -1), torch.cat([-imaginary, real], -1)], -2)
 
     def _real_bias(self, bias: Tensor) -> Tensor:
         return torch.cat(list(bias.view(2, self.num_heads, 1, self.head_size)), -1)  # [h, 1, 2d]
