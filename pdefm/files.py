@@ -30,26 +30,40 @@ def _cannot_write(path: Path, error: OSError) -> EnvironmentFault:
     )
 
 
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary name beside ``path`` that becomes ``path`` if the block succeeds.
+
+    Missing folders are made. If the block fails, nothing stays and the old file is untouched.
+
+    Raises:
+        EnvironmentFault: The disk is full, the folder may not be written, and the like.
+    """
+    path = Path(path)
+    partial = _temporary_sibling(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        os.replace(partial, path)
+    except EnvironmentFault:
+        raise
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        with suppress(OSError):  # gone after the rename; must not hide the error above
+            partial.unlink()
+
+
 def write_bytes_atomic(path: str | Path, content: bytes) -> None:
     """Write a file so that a reader sees the old content or the new one, never a part.
 
     Raises:
         EnvironmentFault: No permission, no space.
     """
-    path = Path(path)
-    partial = _temporary_sibling(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        with suppress(OSError):  # gone after the rename; must not hide the error above
-            partial.unlink()
+    with atomic_path(path) as partial, partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_text_atomic(path: str | Path, content: str) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pdefm.data.batch import collate
+from pdefm.data.batch import Batch, collate
 from pdefm.data.collection import TrajectoryCollection
+from pdefm.data.trajectory import Trajectory
 from pdefm.errors import DataError
 from pdefm.evaluation.rollout import rollout_frames
 from pdefm.metrics import METRICS
@@ -21,6 +22,7 @@ REDUCTION = (
     " steps and fields with equal weight"
 )
 BATCH_SIZE = 16
+Errors = dict[str, Tensor]  # metric name to [batch, time, channel]
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,12 @@ class Protocol:
         return steps
 
 
-def _errors(prediction: Tensor, target: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+def _errors(prediction: Tensor, target: Tensor, mask: Tensor | None) -> Errors:
     """Every metric, ``[batch, time, channel]``."""
     return {name: metric(prediction, target, mask=mask) for name, metric in METRICS.items()}
 
 
-def _summary(errors: dict[str, Tensor], names: Sequence[str]) -> dict[str, Any]:
+def _summary(errors: Errors, names: Sequence[str]) -> dict[str, Any]:
     """Means, and curves over the steps with percentiles over the trajectories."""
     per_step: dict[str, dict[str, list[float]]] = {}
     for metric, values in errors.items():
@@ -91,9 +93,32 @@ def _summary(errors: dict[str, Tensor], names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _persistence(history: Tensor, num_steps: int) -> Tensor:
-    """The last frame, repeated."""
-    return history[:, -1:].expand(-1, num_steps, *history.shape[2:])
+def _check_finite(name: str, windows: Sequence[Trajectory]) -> None:
+    for window in windows:
+        if not bool(torch.isfinite(window.fields).all()):
+            raise DataError(
+                f"{name}: non-finite values in {window.source}",
+                do="Repair or drop this trajectory; see pdefm data inspect",
+            )
+
+
+def _batch_errors(
+    batch: Batch, contenders: Mapping[str, Contender], num_steps: int
+) -> dict[str, Errors]:
+    """Errors of every contender and of persistence on one batch."""
+    found = {}
+    for label, contender in contenders.items():
+        frames = rollout_frames(
+            contender.model,
+            contender.processor,
+            batch.history,
+            batch.names,
+            num_steps,
+            mask=batch.mask,
+        )
+        found[label] = _errors(torch.stack(list(frames), 1), batch.target, batch.mask)
+    still = batch.history[:, -1:].expand_as(batch.target)  # the last known frame, repeated
+    return found | {"persistence": _errors(still, batch.target, batch.mask)}
 
 
 def evaluate_dataset(
@@ -114,56 +139,36 @@ def evaluate_dataset(
     count = min(len(collection), protocol.max_trajectories or len(collection))
     steps = protocol.steps(name, collection, count)
     stop = protocol.start_frame + protocol.history + steps
-    collected: dict[str, list[dict[str, Tensor]]] = {label: [] for label in contenders}
-    collected["persistence"] = []
+    parts: list[dict[str, Errors]] = []
     with progress(f"evaluate {name}", count, unit="trajectories") as advance:
         for first in range(0, count, BATCH_SIZE):
             chosen = range(first, min(first + BATCH_SIZE, count))
             windows = [collection.read(i, protocol.start_frame, stop) for i in chosen]
+            _check_finite(name, windows)
             batch = collate(windows, history=protocol.history)
-            if not bool(torch.isfinite(batch.history).all() & torch.isfinite(batch.target).all()):
-                bad = next(w for w in windows if not bool(torch.isfinite(w.fields).all()))
-                raise DataError(
-                    f"{name}: non-finite values in {bad.source}",
-                    do="Repair or drop this trajectory; see pdefm data inspect",
-                )
-            for label, contender in contenders.items():
-                frames = rollout_frames(
-                    contender.model,
-                    contender.processor,
-                    batch.history,
-                    batch.names,
-                    steps,
-                    mask=batch.mask,
-                )
-                prediction = torch.stack(list(frames), 1)
-                collected[label].append(_errors(prediction, batch.target, batch.mask))
-            still = _persistence(batch.history, steps)
-            collected["persistence"].append(_errors(still, batch.target, batch.mask))
+            parts.append(_batch_errors(batch, contenders, steps))
             advance(len(windows))
-    first_window = collection.read(0, 0, 1)
+    head = collection.read(0, 0, 2)
     summaries = {
         label: _summary(
-            {metric: torch.cat([part[metric] for part in parts]) for metric in METRICS},
-            first_window.names,
+            {metric: torch.cat([part[label][metric] for part in parts]) for metric in METRICS},
+            head.names,
         )
-        for label, parts in collected.items()
+        for label in parts[0]
     }
-    subject = next(iter(contenders))
-    baselines = {
-        label: summary["metrics"] | {"per_step": summary["per_step"]}
-        for label, summary in summaries.items()
-        if label != subject
-    }
+    own = summaries.pop(next(iter(contenders)))
     return {
         "num_trajectories": count,
         "num_steps": steps,
-        "resolution": list(first_window.grid.shape),
-        "field_names": list(first_window.names),
-        "units": list(first_window.units),
-        "dt": collection.read(0, 0, 2).dt,
-        **summaries[subject],
-        "baselines": dict(sorted(baselines.items())),
+        "resolution": list(head.grid.shape),
+        "field_names": list(head.names),
+        "units": list(head.units),
+        "dt": head.dt,
+        **own,
+        "baselines": {
+            label: summary["metrics"] | {"per_step": summary["per_step"]}
+            for label, summary in sorted(summaries.items())
+        },
     }
 
 

@@ -44,7 +44,7 @@ class ReportInput:
 
     Args:
         title: Heading of the page.
-        results: Content of results.json; every number comes from here.
+        results: Contents of one results.json or several; every number comes from here.
         runs: Label to the rows of a run's ``metrics.jsonl``.
         examples: Trajectories with predictions; a plain tuple in :class:`Example`'s order will do.
         subtitle: One line under the title.
@@ -52,7 +52,7 @@ class ReportInput:
     """
 
     title: str
-    results: Mapping[str, Any]
+    results: Sequence[Mapping[str, Any]]
     runs: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     examples: Sequence[Example | tuple[str, str, Trajectory, dict[str, Trajectory]]] = ()
     subtitle: str = ""
@@ -107,10 +107,10 @@ def _training_pictures(report: ReportInput) -> list[Picture]:
     ]
 
 
-def _error_picture(report: ReportInput, dataset: str) -> Picture:
-    entry = report.results["datasets"][dataset]
+def _error_picture(report: ReportInput, results: Mapping[str, Any], dataset: str) -> Picture:
+    entry = results["datasets"][dataset]
     baselines = entry.get("baselines", {})
-    curves = {subject(report.results): entry["per_step"]} | {
+    curves = {subject(results): entry["per_step"]} | {
         label: numbers["per_step"] for label, numbers in baselines.items() if "per_step" in numbers
     }
     num_steps = len(entry["per_step"]["relative_l2"]["mean"])
@@ -148,9 +148,11 @@ def _example_pictures(report: ReportInput, example: Example) -> list[Picture]:
     ]
 
 
-def _dataset_section(report: ReportInput, dataset: str) -> dict[str, Any]:
+def _dataset_section(
+    report: ReportInput, results: Mapping[str, Any], dataset: str
+) -> dict[str, Any]:
     """What the template shows of one dataset."""
-    entry = report.results["datasets"][dataset]
+    entry = results["datasets"][dataset]
     names, units = entry.get("field_names", []), entry.get("units", [])
     facts = {
         "fields": ", ".join(f"{n} [{u}]" for n, u in zip(names, units, strict=False)),
@@ -160,13 +162,13 @@ def _dataset_section(report: ReportInput, dataset: str) -> dict[str, Any]:
         "steps": str(entry["num_steps"]),
     }
     examples = [Example(*each) for each in report.examples if each[0] == dataset]
-    pictures = [_error_picture(report, dataset)]
+    pictures = [_error_picture(report, results, dataset)]
     for example in examples:
         pictures += _example_pictures(report, example)
     return {
         "name": dataset,
         "facts": {label: text for label, text in facts.items() if text},
-        "rows": number_rows(report.results, dataset),
+        "rows": number_rows(results, dataset),
         "pictures": pictures,
     }
 
@@ -186,11 +188,15 @@ def render_report(report: ReportInput) -> str:
     return environment.from_string(source).render(
         title=report.title,
         subtitle=report.subtitle,
-        sentences=summary_sentences(report.results),
-        protocol=protocol_sentence(report.results),
-        datasets=[_dataset_section(report, name) for name in report.results["datasets"]],
+        sentences=[text for results in report.results for text in summary_sentences(results)],
+        protocols=dict.fromkeys(protocol_sentence(results) for results in report.results),
+        datasets=[
+            _dataset_section(report, results, name)
+            for results in report.results
+            for name in results["datasets"]
+        ],
         training=_training_pictures(report),
-        provenance=provenance(report.results),
+        provenances=[provenance(results) for results in report.results],
     )
 
 

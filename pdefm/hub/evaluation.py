@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pdefm.adapters import read_adapter
+from safetensors.torch import load_file
+
+from pdefm.adapters import WEIGHTS_NAME, read_adapter
 from pdefm.data.open import open_trajectories
 from pdefm.errors import EnvironmentFault, RecipeError
 from pdefm.evaluation.evaluate import Contender, Protocol, evaluate
 from pdefm.files import write_json_atomic
 from pdefm.hub.load import load_by_name
 from pdefm.hub.resolve import resolve
-from pdefm.models.loading import load_model, weights_sha256
+from pdefm.models.loading import load_model, tensors_sha256, weights_sha256
 
 
 def describe_model(model: str, adapter: str | None = None) -> dict[str, Any]:
@@ -26,9 +28,11 @@ def describe_model(model: str, adapter: str | None = None) -> dict[str, Any]:
         "adapter": None,
     }
     if adapter is not None:
-        read = read_adapter(resolve(adapter))
+        folder = resolve(adapter)
+        read = read_adapter(folder)
         described["adapter"] = {
             "name": Path(adapter).name,
+            "sha256": tensors_sha256(load_file(folder / WEIGHTS_NAME)),
             "task": read.task,
             "tuner": read.tuner,
             "added_fields": read.added_fields,

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from safetensors.torch import load_file
+from torch import Tensor
+
 from pdefm.errors import EnvironmentFault, ModelError
 from pdefm.files import MANIFEST, atomic_folder, make_readable, write_manifest, write_text_atomic
 from pdefm.hub.card import CardParts, is_rendered, render_card
@@ -22,6 +25,7 @@ from pdefm.hub.folder import (
     run_folder_of,
 )
 from pdefm.hub.resolve import models_folder
+from pdefm.models.loading import tensors_sha256
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,21 @@ def _check_loadable(folder: ModelFolder) -> None:
         check_tensors(weights)
 
 
+def _check_results(path: Path, source: ModelFolder) -> None:
+    """Refuse numbers that were measured on other weights, such as an earlier checkpoint's."""
+    model = read_json(path)["model"]
+    measured = str((model["adapter"] if source.kind == "adapter" else model)["sha256"])
+    tensors: dict[str, Tensor] = {}
+    for weights in source.weight_files:
+        tensors |= load_file(weights)
+    if measured != (found := tensors_sha256(tensors)):
+        raise ModelError(
+            f"{path} was measured on other weights ({measured[:12]})",
+            got=f"weights {found[:12]} in {source.path}",
+            do="Run pdefm evaluate again, or remove that results.json",
+        )
+
+
 def _stage(source: ModelFolder, stage: Path, name: str) -> None:
     """Fill a fresh folder with exactly what will be published."""
     for path in source.contract_files():
@@ -78,6 +97,8 @@ def _stage(source: ModelFolder, stage: Path, name: str) -> None:
     run = run_folder_of(source.path)
     if run is not None and (run / RESULTS).is_file():
         shutil.copyfile(run / RESULTS, stage / RESULTS)
+    if (stage / RESULTS).is_file():
+        _check_results(stage / RESULTS, source)
     card = stage / CARD
     if not card.is_file() or is_rendered(card.read_text(encoding="utf-8")):
         parts = CardParts.from_folder(source.path, name=name)
@@ -166,7 +187,8 @@ def publish(
         revision: Branch on the Hub, made if needed.
 
     Raises:
-        ModelError: Incomplete, unreadable or non-finite model, or not exactly one target.
+        ModelError: Incomplete, unreadable or non-finite model, ``results.json`` of other weights, or
+            not exactly one target.
         EnvironmentFault: ``out`` exists, no permission, no network, no login.
     """
     if sum(target is not None for target in (out, repo, name)) != 1:

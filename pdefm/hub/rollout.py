@@ -14,6 +14,15 @@ from pdefm.models.processing_pde import PDEProcessor
 SUFFIXES = (".hdf5", ".h5", ".gif", ".png")
 
 
+def _check_out(out: Path, overwrite: bool) -> None:
+    if out.suffix not in SUFFIXES:
+        raise RecipeError(
+            "--out has an unknown suffix", got=out.name, do=f"Use one of {', '.join(SUFFIXES)}"
+        )
+    if out.exists() and not overwrite:
+        raise EnvironmentFault(f"{out} exists", do="Choose another --out or pass --overwrite")
+
+
 def _history(trajectory: Trajectory, start_frame: int, processor: PDEProcessor) -> Trajectory:
     """The frames that the rollout starts from; -1 means the last ones."""
     first = trajectory.num_frames - processor.history if start_frame < 0 else start_frame
@@ -80,10 +89,7 @@ def rollout_by_name(
         PdefmError: As the parts say; nothing is written then.
     """
     out = Path(out)
-    if out.suffix not in SUFFIXES:
-        raise RecipeError("--out has an unknown suffix", got=out.name, do=f"Use {SUFFIXES}")
-    if out.exists() and not overwrite:
-        raise EnvironmentFault(f"{out} exists", do="Choose another --out or pass --overwrite")
+    _check_out(out, overwrite)
     collection = open_trajectories(data, format, split=split, **(options or {}))
     if not -len(collection) <= index < len(collection):
         raise DataError("no such trajectory", got=index, do=f"There are {len(collection)}")

@@ -3,16 +3,17 @@
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from pdefm.errors import ModelError
+from pdefm.models.dpot.configuration_dpot import DPOTConfig
 from pdefm.models.dpot.modeling_dpot import DPOTModel
 from pdefm.models.processing_pde import PDEProcessor
 
@@ -39,7 +40,8 @@ def load_model(folder: str | Path) -> tuple[DPOTModel, PDEProcessor]:
     """Model (in evaluation mode) and processor of a folder.
 
     Raises:
-        ModelError: Missing or damaged file; missing, unknown, wrongly shaped or non-finite weights.
+        ModelError: Missing or damaged file; missing, unknown, wrongly shaped or non-finite weights;
+            a processor of another model.
     """
     from transformers import AutoModel
 
@@ -49,7 +51,10 @@ def load_model(folder: str | Path) -> tuple[DPOTModel, PDEProcessor]:
     try:
         with _quiet_transformers():
             model, info = AutoModel.from_pretrained(
-                folder, output_loading_info=True, ignore_mismatched_sizes=True
+                folder,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                use_safetensors=True,  # a pickle can run code
             )
     except (OSError, SafetensorError, ValueError, RuntimeError) as error:
         if isinstance(error, ModelError):
@@ -67,7 +72,26 @@ def load_model(folder: str | Path) -> tuple[DPOTModel, PDEProcessor]:
     for name, tensor in model.state_dict().items():
         if not bool(torch.isfinite(tensor).all()):
             raise ModelError(f"weights in {folder} are not finite", got=name)
-    return model.eval(), load_processor(folder)
+    processor = load_processor(folder)
+    _check_pair(folder, model.config, processor)
+    return model.eval(), processor
+
+
+def _check_pair(folder: Path, config: DPOTConfig, processor: PDEProcessor) -> None:
+    """Refuse a processor that belongs to another model."""
+    for key in ("history", "horizon"):
+        if getattr(config, key) != getattr(processor, key):
+            raise ModelError(
+                f"{folder}: config.json and processor_config.json differ in {key}",
+                got=f"{getattr(config, key)} and {getattr(processor, key)}",
+                do="Publish or copy the folder again",
+            )
+    if unknown := [name for name in config.field_names or () if name not in processor.fields]:
+        raise ModelError(
+            f"{folder}: processor_config.json has no statistics of a field",
+            got=unknown[0],
+            do="Publish or copy the folder again",
+        )
 
 
 def load_processor(folder: str | Path) -> PDEProcessor:
@@ -81,7 +105,7 @@ def load_processor(folder: str | Path) -> PDEProcessor:
         content: dict[str, Any] = json.loads(path.read_text())
         content.pop("processor_class", None)
         return PDEProcessor(**content)
-    except (OSError, json.JSONDecodeError, TypeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError, AttributeError) as error:
         raise ModelError(
             f"cannot load {path}", got=str(error).splitlines()[0], do="Publish the model again"
         ) from error
@@ -94,14 +118,16 @@ def save_model(folder: str | Path, model: nn.Module, processor: PDEProcessor) ->
     processor.save_pretrained(folder)
 
 
-def weights_sha256(model: nn.Module) -> str:
-    """SHA-256 over the sorted names, shapes, dtypes and bytes of all weights.
-
-    The same for a model in memory, in one file or in shards.
-    """
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the sorted names, shapes, dtypes and bytes of tensors."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         data = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
         digest.update(data.numpy().tobytes())
     return digest.hexdigest()
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """:func:`tensors_sha256` of a model: the same in memory, in one file or in shards."""
+    return tensors_sha256(model.state_dict())

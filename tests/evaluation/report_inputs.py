@@ -59,7 +59,9 @@ def numbers(level: float, growth: float, num_steps: int) -> dict[str, Any]:
     }
 
 
-def results(own: float = 0.012, num_steps: int = 8, adapter: bool = True) -> dict[str, Any]:
+def results(
+    own: float = 0.012, num_steps: int = 8, adapter: bool = True, sha256: str = "ab" * 32
+) -> dict[str, Any]:
     """A results.json with persistence, base and scratch as baselines."""
     evaluated = numbers(own, 0.3, num_steps)
     return {
@@ -73,9 +75,9 @@ def results(own: float = 0.012, num_steps: int = 8, adapter: bool = True) -> dic
         "model": {
             "name": "tiny",
             "path": "tiny",
-            "sha256": "ab" * 32,
+            "sha256": sha256,
             "num_parameters": 1234567,
-            "adapter": {"name": "waves", "tuner": "lora"} if adapter else None,
+            "adapter": {"name": "waves", "tuner": "lora", "sha256": sha256} if adapter else None,
         },
         "protocol": {
             "history": 4,

@@ -37,7 +37,7 @@ def html(tmp_path_factory):
     predictions = {"adapter": wave(num_frames=4, start=4, noise=0.01)}
     report = ReportInput(
         title="Waves <one>",
-        results=results(),
+        results=[results()],
         runs={"the adapter": metrics_lines(40)},
         examples=[("waves-test", "vorticity", truth, predictions)],
         time_unit="s",
@@ -83,7 +83,7 @@ def test_the_title_is_escaped(html):
 
 
 def test_a_report_without_runs_and_examples_still_shows_the_numbers(tmp_path):
-    path = write_report(tmp_path / "new" / "r.html", ReportInput("Numbers", results(own=0.5)))
+    path = write_report(tmp_path / "new" / "r.html", ReportInput("Numbers", [results(own=0.5)]))
     text = _Page(path.read_text(encoding="utf-8")).text
     assert "is worse, with a higher relative L2 error than persistence" in text
     assert "Training" not in text
@@ -93,5 +93,5 @@ def test_an_example_whose_prediction_lies_elsewhere_leaves_no_file(tmp_path):
     late = {"adapter": wave(num_frames=2, start=50)}
     example = Example("waves-test", "vorticity", wave(num_frames=4), late)
     with pytest.raises(DataError, match="shares a time"):
-        write_report(tmp_path / "r.html", ReportInput("x", results(), examples=[example]))
+        write_report(tmp_path / "r.html", ReportInput("x", [results()], examples=[example]))
     assert list(tmp_path.iterdir()) == []

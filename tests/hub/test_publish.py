@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from pdefm.errors import EnvironmentFault, ModelError
 from pdefm.files import verify_manifest
+from pdefm.hub.folder import find_model_folder
 from pdefm.hub.listing import list_models
 from pdefm.hub.publish import publish
 from pdefm.hub.resolve import models_folder, resolve
+from pdefm.models.loading import tensors_sha256
 from tests.evaluation.report_inputs import results
 from tests.hub.folders import make_adapter, make_model, make_run, write_json
 
@@ -22,7 +24,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_run_becomes_a_folder_with_the_contract_and_nothing_else(tmp_path):
     run = make_run(tmp_path / "run")
-    write_json(run / "results.json", results(adapter=False))
+    weights = load_file(find_model_folder(run).path / "model.safetensors")
+    measured = results(adapter=False, sha256=tensors_sha256(weights))
+    write_json(run / "results.json", measured)
     published = publish(run, out=tmp_path / "out")
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
@@ -37,6 +41,14 @@ def test_a_run_becomes_a_folder_with_the_contract_and_nothing_else(tmp_path):
     verify_manifest(tmp_path / "out")
     assert resolve(tmp_path / "out") == tmp_path / "out"
     assert "0.0246" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_numbers_of_other_weights_are_refused(tmp_path):
+    run = make_run(tmp_path / "run")
+    write_json(run / "results.json", results(adapter=False, sha256="cd" * 32))
+    with pytest.raises(ModelError, match="measured on other weights"):
+        publish(run, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_published_weights_can_be_read_by_others(tmp_path):
