@@ -13,9 +13,12 @@ from pdefm.data.source import GenerateSection
 from pdefm.errors import EnvironmentFault, RecipeError
 from pdefm.evaluation.animation import write_gif
 from pdefm.evaluation.evaluate import Contender, Protocol, evaluate
+from pdefm.evaluation.fields import common_frames, spread_frames
+from pdefm.evaluation.panels import comparison_panel
+from pdefm.evaluation.plots import png_bytes
 from pdefm.evaluation.report import Example, ReportInput, write_report
 from pdefm.evaluation.rollout import rollout
-from pdefm.files import write_json_atomic
+from pdefm.files import write_bytes_atomic, write_json_atomic
 from pdefm.hub.evaluation import describe_model
 from pdefm.hub.load import load_by_name
 from pdefm.hub.publish import publish
@@ -172,13 +175,15 @@ def _report(
     first = examples[0]
     adapter_only = {"adapter": first.predictions["adapter"]}
     write_gif(folders.root / "rollout.gif", first.truth, adapter_only, first.field)
-    merged = results | {"datasets": results["datasets"] | base_results["datasets"]}
+    shown = spread_frames(common_frames(first.truth, adapter_only), 4)
+    panel = comparison_panel(first.truth, adapter_only, first.field, shown)
+    write_bytes_atomic(folders.root / "picture.png", png_bytes(panel))
     return write_report(
         folders.root / "report.html",
         ReportInput(
             title="pdefm quickstart",
             subtitle="A base pretrained on three equations, adapted to one that it had never seen",
-            results=merged,
+            results=[results, base_results],
             runs={
                 "pretraining": read_metrics(folders.pretraining),
                 "fine-tuning": read_metrics(folders.finetuning),
@@ -197,9 +202,7 @@ def check_output(root: Path) -> None:
     """
     occupied = root.exists() and (not root.is_dir() or any(root.iterdir()))
     if occupied and not (root / "runs" / "pretrain" / "recipe.yaml").is_file():
-        raise EnvironmentFault(
-            f"{root} exists and holds no quickstart", do="Choose another --out"
-        )
+        raise EnvironmentFault(f"{root} exists and holds no quickstart", do="Choose another --out")
 
 
 def quickstart(
@@ -221,8 +224,8 @@ def quickstart(
         say: Told what happens next.
 
     Returns:
-        ``report``, ``animation``, ``model``, ``adapter`` (paths), ``errors`` (relative L2 of adapter,
-        base, scratch and persistence on unseen trajectories), ``seconds``.
+        ``report``, ``animation``, ``picture``, ``model``, ``adapter`` (paths), ``errors`` (relative
+        L2 of adapter, base, scratch and persistence on unseen trajectories), ``seconds``.
 
     Raises:
         PdefmError: As the parts say.
@@ -252,6 +255,7 @@ def quickstart(
     return {
         "report": str(report),
         "animation": str(folders.root / "rollout.gif"),
+        "picture": str(folders.root / "picture.png"),
         "model": str(folders.model),
         "adapter": str(folders.adapter),
         "errors": {

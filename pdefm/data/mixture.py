@@ -9,12 +9,14 @@ needs one integer.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from torch.utils.data import Dataset, Sampler
 
 from pdefm.data.batch import Batch, collate
 from pdefm.data.collection import TrajectoryCollection
+from pdefm.data.shift import random_offsets, shift_trajectory
 from pdefm.data.windows import WindowIndex
 from pdefm.errors import RecipeError
 
@@ -23,12 +25,16 @@ GOLDEN_RATIO = (5**0.5 - 1) / 2  # its multiples spread most evenly over [0, 1)
 
 @dataclass(frozen=True)
 class MixtureSource:
-    """One ingredient: trajectories, their windows, and how often they are drawn."""
+    """One ingredient: trajectories, their windows, and how often they are drawn.
+
+    ``random_shift`` moves every window by random whole points along the periodic axes.
+    """
 
     name: str
     collection: TrajectoryCollection
     windows: WindowIndex
     weight: float = 1.0
+    random_shift: bool = False
 
 
 class Mixture:
@@ -42,7 +48,7 @@ class Mixture:
         seed: Decides the order.
 
     Raises:
-        RecipeError: No source, a weight that is not positive, or a name used twice.
+        RecipeError: No source, a weight that is not positive and finite, or a name used twice.
     """
 
     def __init__(
@@ -61,9 +67,11 @@ class Mixture:
                 got=names,
                 do="Rename or add sources",
             )
-        if bad := [s.name for s in sources if not s.weight > 0]:
+        if bad := [s for s in sources if not 0 < s.weight < inf]:
             raise RecipeError(
-                f"data.sources: weight of '{bad[0]}' must be positive", do="Drop it or weigh it"
+                f"data.sources: weight of '{bad[0].name}' must be positive and finite",
+                got=bad[0].weight,
+                do="Change it, or drop the source",
             )
         self.sources = list(sources)
         self.history = history
@@ -118,6 +126,9 @@ class Mixture:
         windows = [
             source.collection.read(*source.windows.locate(number)) for number in window_numbers
         ]
+        if source.random_shift:
+            rng = np.random.default_rng([self.seed, 2, step, slot])
+            windows = [shift_trajectory(w, random_offsets(rng, w.grid)) for w in windows]
         return collate(windows, history=self.history, source=source.name)
 
     def shares(self, num_steps: int) -> dict[str, float]:

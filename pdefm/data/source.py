@@ -28,7 +28,7 @@ class GenerateSection(Section):
     """Frames per trajectory, the initial state included."""
     seed: int = 0
     """Decides the samples."""
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Limits(default_factory=dict)
     """Arguments of the equation, such as ``parameter_ranges`` or ``dt``."""
 
     def open(self, split: str, device: str) -> TrajectoryCollection:
@@ -74,6 +74,9 @@ class SourceSection(Section):
     """Length of each space axis."""
     boundary: str | None = None
     """``periodic``, ``wall`` or ``open``."""
+    random_shift: bool = False
+    """Move every training window by random whole points along the periodic axes: many more
+    samples, where the equation and its forcing are the same everywhere."""
     validation_fraction: float = Limits(default=0.1, gt=0, lt=1)
     """Trajectories at the end that are held out where the data have no ``valid`` split."""
 

@@ -28,12 +28,18 @@ def uniform_boundary(kind: BoundaryCondition, num_dims: int) -> Boundary:
     return ((kind, kind),) * num_dims
 
 
+def periodic_axes(boundary: Boundary) -> tuple[bool, ...]:
+    """Per axis, whether its two sides are one."""
+    return tuple(lower is BoundaryCondition.PERIODIC for lower, _ in boundary)
+
+
 @dataclass(frozen=True)
 class Trajectory:
     """Fields on a grid at growing times, in physical units.
 
-    Construction checks shapes, dtypes, times and lengths. Values are not checked: a NaN is a finding
-    of ``pdefm data inspect`` and an error of training, so that a damaged file can be looked at.
+    Construction checks shapes, dtypes, times and lengths. Values are not checked: a NaN is a
+    finding of ``pdefm data inspect`` and an error of training, so that a damaged file can be
+    looked at.
 
     Args:
         fields: ``[time, channel, *space]``, floating point.

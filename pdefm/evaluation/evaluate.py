@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pdefm.data.batch import Batch, collate
 from pdefm.data.collection import TrajectoryCollection
-from pdefm.data.trajectory import Trajectory
+from pdefm.data.trajectory import Trajectory, periodic_axes
 from pdefm.errors import DataError
 from pdefm.evaluation.rollout import rollout_frames
 from pdefm.metrics import METRICS
@@ -115,6 +115,7 @@ def _batch_errors(
             batch.names,
             num_steps,
             mask=batch.mask,
+            periodic=periodic_axes(batch.boundary),
         )
         found[label] = _errors(torch.stack(list(frames), 1), batch.target, batch.mask)
     still = batch.history[:, -1:].expand_as(batch.target)  # the last known frame, repeated
@@ -201,4 +202,3 @@ def evaluate(
             for name, collection in datasets.items()
         },
     }
-

@@ -136,3 +136,11 @@ def field_label(trajectory: Trajectory, field: str) -> str:
     unit = trajectory.units[channel_index(trajectory, field)]
     name = field.replace("_", " ")
     return name if unit in NO_UNIT else f"{name} [{unit}]"
+
+
+def spread_frames(frames: list[int], count: int) -> list[int]:
+    """At most ``count`` frames, first and last included, evenly between."""
+    if len(frames) <= count:
+        return frames
+    last = len(frames) - 1
+    return [frames[round(i * last / (count - 1))] for i in range(count)]

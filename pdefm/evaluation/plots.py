@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 # Okabe and Ito, "Color Universal Design" (2008), without the yellow that fades on white.
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 TRUTH_COLOUR = "#000000"
+DOTS_PER_INCH = 150
 PERSISTENCE = "persistence"
 METRIC_LABELS = {"relative_l2": "relative L2 error", "nrmse": "nRMSE", "vrmse": "VRMSE"}
 
@@ -27,6 +29,13 @@ def new_figure(width: float, height: float) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def png_bytes(figure: "Figure") -> bytes:
+    """The figure as a PNG file, sharp on dense screens."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, facecolor="white")
+    return buffer.getvalue()
 
 
 def _tidy(axes: "Axes") -> None:

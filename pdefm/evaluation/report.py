@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pdefm.data.trajectory import Trajectory
 from pdefm.evaluation.animation import gif_bytes
-from pdefm.evaluation.fields import common_frames, time_label
+from pdefm.evaluation.fields import common_frames, spread_frames, time_label
 from pdefm.evaluation.panels import comparison_panel
-from pdefm.evaluation.plots import error_versus_time, loss_curves, spectra
+from pdefm.evaluation.plots import error_versus_time, loss_curves, png_bytes, spectra
 from pdefm.evaluation.summary import (
     number_rows,
     protocol_sentence,
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL_COLUMNS = 4
-DOTS_PER_INCH = 150
 
 
 class Example(NamedTuple):
@@ -74,10 +73,8 @@ def _data_uri(content: bytes, kind: str) -> str:
 
 def _picture(figure: "Figure", caption: str) -> Picture:
     """PNG of a figure, sharp on dense screens."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, facecolor="white")
     width = round(figure.get_figwidth() * 100)
-    return Picture(_data_uri(buffer.getvalue(), "png"), caption, width)
+    return Picture(_data_uri(png_bytes(figure), "png"), caption, width)
 
 
 def _gif_picture(content: bytes, caption: str) -> Picture:
@@ -85,14 +82,6 @@ def _gif_picture(content: bytes, caption: str) -> Picture:
 
     width = Image.open(BytesIO(content)).width
     return Picture(_data_uri(content, "gif"), caption, width)
-
-
-def _spread(frames: list[int], count: int) -> list[int]:
-    """At most ``count`` frames, first and last included, evenly between."""
-    if len(frames) <= count:
-        return frames
-    last = len(frames) - 1
-    return [frames[round(i * last / (count - 1))] for i in range(count)]
 
 
 def _training_pictures(report: ReportInput) -> list[Picture]:
@@ -131,7 +120,7 @@ def _example_pictures(report: ReportInput, example: Example) -> list[Picture]:
     return [
         _picture(
             comparison_panel(
-                truth, predictions, name, _spread(frames, PANEL_COLUMNS), time_unit=unit
+                truth, predictions, name, spread_frames(frames, PANEL_COLUMNS), time_unit=unit
             ),
             f"{name}{cut} on {dataset}, {truth.source}. Truth and predictions share one scale, "
             "errors another; grey is outside the domain or not finite.",

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from pdefm.data.trajectory import Source, Trajectory
+from pdefm.data.shift import jitter_offsets, roll
+from pdefm.data.trajectory import Source, Trajectory, periodic_axes
 from pdefm.errors import DataError, NumericalError
 from pdefm.models.processing_pde import PDEProcessor
 
@@ -21,8 +22,13 @@ def rollout_frames(
     num_steps: int,
     *,
     mask: Bool[Tensor, "batch *space"] | None = None,
+    periodic: tuple[bool, ...] = (),
 ) -> Iterator[Float[Tensor, "batch channel *space"]]:
     """Yield predicted frames one by one; memory does not grow with ``num_steps``.
+
+    A model that was trained on shifted samples is asked at another offset of the grid in every step
+    (and answers are moved back): the seams of its patches then fall elsewhere each time, and their
+    errors average out instead of growing.
 
     Args:
         model: Predicts the next frames from normalised history.
@@ -31,15 +37,20 @@ def rollout_frames(
         names: Field name of each channel.
         num_steps: Frames to predict.
         mask: True inside the domain.
+        periodic: Axes along which the grid may be moved.
 
     Raises:
         NumericalError: A predicted frame is not finite; says which step.
     """
-    scale = processor.scale(history, names)
+    scale = processor.scale(history, names, mask)
     window = scale.normalize(history)
+    moves = periodic if processor.shift_invariant else ()
     done = 0
     while done < num_steps:
-        prediction = model(history=window, field_names=names, mask=mask).prediction
+        offsets = jitter_offsets(done, tuple(window.shape[3:]), moves)
+        moved = None if mask is None else roll(mask, offsets)
+        output = model(history=roll(window, offsets), field_names=names, mask=moved)
+        prediction = roll(output.prediction, tuple(-offset for offset in offsets))
         for i in range(min(prediction.shape[1], num_steps - done)):
             frame = scale.denormalize(prediction[:, i : i + 1])[:, 0]
             done += 1
@@ -77,7 +88,15 @@ def rollout(
     device = next(model.parameters()).device
     history = trajectory.fields[None, -processor.history :].to(device)
     mask = None if trajectory.mask is None else trajectory.mask[None].to(device)
-    frames = rollout_frames(model, processor, history, trajectory.names, num_steps, mask=mask)
+    frames = rollout_frames(
+        model,
+        processor,
+        history,
+        trajectory.names,
+        num_steps,
+        mask=mask,
+        periodic=periodic_axes(trajectory.boundary),
+    )
     steps = torch.arange(1, num_steps + 1, dtype=trajectory.times.dtype)
     return replace(
         trajectory,

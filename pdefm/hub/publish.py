@@ -187,8 +187,8 @@ def publish(
         revision: Branch on the Hub, made if needed.
 
     Raises:
-        ModelError: Incomplete, unreadable or non-finite model, ``results.json`` of other weights, or
-            not exactly one target.
+        ModelError: Incomplete, unreadable or non-finite model, ``results.json`` of other weights,
+            or not exactly one target.
         EnvironmentFault: ``out`` exists, no permission, no network, no login.
     """
     if sum(target is not None for target in (out, repo, name)) != 1:

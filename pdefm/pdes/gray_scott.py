@@ -31,8 +31,8 @@ class GrayScott(SpectralPDE):
     parameter_ranges: Mapping[str, Range] = {
         "diffusivity_u": (1e-4, 1.6e-4),
         "diffusivity_v": (5e-5, 7e-5),
-        "feed": (0.028, 0.042),
-        "kill": (0.057, 0.0615),
+        "feed": (0.03, 0.044),
+        "kill": (0.056, 0.06),
     }
     extent = (1.0, 1.0)
     dt = 10.0

@@ -18,7 +18,10 @@ MAX_ATTEMPTS = 8
 EXPLOSION_FACTOR = 1e3
 """A sample may not grow beyond this many times its largest initial value."""
 FROZEN_FRACTION = 1e-3
-"""A channel must change by this part of its largest value, or keep this part of its contrast."""
+"""A channel must change by this part of its largest value."""
+FADED_FRACTION = 0.05
+"""A channel must keep this part of its contrast; what is left below is no dynamics to learn, and
+relative errors of it would outweigh every other sample."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +216,7 @@ def unusable_reason(states: Float[Tensor, "time channel *space"]) -> str:
     if bool((change <= FROZEN_FRACTION * flat.abs().amax((0, 2))).any()):
         return "is frozen: a channel does not change"
     contrast = flat.std(-1, correction=0)
-    if bool((contrast[-1] <= FROZEN_FRACTION * contrast[0]).any()):
+    if bool((contrast[-1] <= FADED_FRACTION * contrast[0]).any()):
         return "faded: a channel became constant in space"
     return ""
 

@@ -1,0 +1,63 @@
+"""Every command and snippet of README.md runs as printed, in one empty folder, in order."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+# The quickstart that the README's journeys start from, cut down; its full length is a slow test.
+SHORT = [
+    "pretrain.train.max_steps=6",
+    "pretrain.model.hidden_size=32",
+    "pretrain.data.sources.0.generate.num_trajectories=2",
+    "pretrain.data.sources.1.generate.num_trajectories=2",
+    "pretrain.data.sources.2.generate.num_trajectories=2",
+    "finetune.train.max_steps=4",
+]
+
+
+def blocks(text):
+    return re.findall(r"^```(bash|python)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def environment(folder):
+    scripts = Path(sys.executable).parent
+    return os.environ | {
+        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
+        "PDEFM_HOME": str(folder / "home"),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def run(command, folder):
+    done = subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    return done.stdout
+
+
+@pytest.mark.timeout(600)
+def test_the_journeys_run_as_printed(tmp_path):
+    run(["pdefm", "quickstart", *(f"--set={setting}" for setting in SHORT)], tmp_path)
+    found = blocks(README.read_text())
+    assert len(found) >= 6
+    for language, text in found:
+        shell = ["bash", "-euo", "pipefail", "-c", text]
+        run(shell if language == "bash" else [sys.executable, "-c", text], tmp_path)
+    assert (tmp_path / "rollout.gif").read_bytes()[:4] == b"GIF8"
+    assert (tmp_path / "my.png").read_bytes()[1:4] == b"PNG"
+    assert (tmp_path / "models" / "mine" / "README.md").is_file()
+    assert (tmp_path / "models" / "smoke" / "config.json").is_file()
+
+
+def test_every_verb_is_mentioned_by_a_document():
+    text = README.read_text()
+    for verb in ("quickstart", "data", "check", "pretrain", "finetune", "evaluate", "rollout"):
+        assert f"pdefm {verb}" in text or f"scripts/{verb}" in text
+    for verb in ("convert", "publish", "list"):
+        assert f"pdefm {verb}" in text
