@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -118,13 +119,13 @@ def read_adapter(folder: str | Path) -> Adapter:
                 f"{path} was saved by a newer pdefm (format {written_by})", do="Upgrade pdefm"
             )
         known = {name: content[name] for name in Adapter.__dataclass_fields__}
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        return Adapter(**{**known, "base": BaseReference(**known["base"])})
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ModelError(
             f"{folder} is no adapter of pdefm",
             got=f"{type(error).__name__} {error}",
             do=f"Give a folder with {CONFIG_NAME} and {WEIGHTS_NAME}",
         ) from error
-    return Adapter(**known | {"base": BaseReference(**known["base"])})
 
 
 def attach_adapter(model: DPOTModel, folder: str | Path) -> tuple[nn.Module, PDEProcessor]:
@@ -153,6 +154,9 @@ def attach_adapter(model: DPOTModel, folder: str | Path) -> tuple[nn.Module, PDE
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"cannot load {path}", got=str(error), do="Copy it again") from error
+    for name, tensor in sorted(state.items()):
+        if not bool(torch.isfinite(tensor).all()):
+            raise ModelError(f"weights in {path} are not finite", got=name)
     adapted = adapter.attach(model)
     adapter.make_tuner().load_state(adapted, state)
     return adapted.eval(), load_processor(folder)

@@ -12,7 +12,8 @@ LINE_SECONDS = 10.0
 class Advance(Protocol):
     """Reports ``count`` finished units and the numbers to show beside the bar."""
 
-    def __call__(self, count: int = 1, **numbers: float) -> None: ...
+    def __call__(self, count: int = 1, **numbers: float) -> None:
+        """Count further units."""
 
 
 def _format(numbers: dict[str, float]) -> str:

@@ -24,6 +24,7 @@ from pdefm.hub.load import load_by_name
 from pdefm.hub.publish import publish
 from pdefm.hub.resolve import resolve
 from pdefm.models.loading import load_model
+from pdefm.tasks.forecasting import ForecastingOptions
 from pdefm.train.finetune import finetune
 from pdefm.train.journal import read_metrics
 from pdefm.train.pretrain import pretrain
@@ -97,6 +98,7 @@ def scratch_recipe(base: PretrainRecipe, adapted: FinetuneRecipe) -> PretrainRec
             "name": "scratch",
             "seed": adapted.seed,
             "data": adapted.data,
+            "task": section_from_dict(ForecastingOptions, adapted.task_options, "task_options"),
             "train": adapted.train,
         }
     )

@@ -2,8 +2,19 @@
 
 import typer
 
-from pdefm.cli import card, check, convert, data, evaluate, finetune, list_models, pretrain
-from pdefm.cli import publish, quickstart, rollout
+from pdefm.cli import (
+    card,
+    check,
+    convert,
+    data,
+    evaluate,
+    finetune,
+    list_models,
+    pretrain,
+    publish,
+    quickstart,
+    rollout,
+)
 
 app = typer.Typer(
     name="pdefm",

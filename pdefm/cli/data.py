@@ -112,13 +112,13 @@ def inspect(
 
 
 def _print_summary(summary: dict[str, Any]) -> None:
-    time, channels, *space = summary["shape"]
+    _, channels, *space = summary["shape"]
     low, high = summary["num_frames"]
     frames = str(low) if low == high else f"{low} to {high}"
     grid = " x ".join(map(str, space))
     print_lines(
-        f"{summary['num_trajectories']} trajectories of {frames} frames, {channels} fields on {grid}"
-        f" ({summary['format']})",
+        f"{summary['num_trajectories']} trajectories of {frames} frames, {channels} fields on"
+        f" {grid} ({summary['format']})",
         f"dt {summary['dt']:.4g}, extent {summary['extent']}, boundary {summary['boundary']}",
     )
     keys = ("mean", "std", "min", "max", "num_nonfinite")

@@ -39,7 +39,9 @@ def finetune(
     steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None,
     add_field: Annotated[
         list[str] | None,
-        typer.Option(help="Field that the base does not know: NAME, or NAME=KNOWN to start from it."),
+        typer.Option(
+            help="Field that the base does not know: NAME, or NAME=KNOWN to start from it."
+        ),
     ] = None,
     format: Format = "auto",
     axes: Axes = None,
@@ -69,7 +71,7 @@ def finetune(
         names=names and names.split(","),
         units=units and units.split(","),
         dt=dt,
-        extent=extent and [float(length) for length in extent.split(",")],
+        extent=extent and extent.split(","),
         boundary=boundary,
     )
     resolved = compose_finetune(

@@ -41,7 +41,11 @@ def list_models(
     entries = list_found()
     if as_json:
         print_json(
-            {"models": [{**vars(e), "path": str(e.path), "fields": list(e.fields)} for e in entries]}
+            {
+                "models": [
+                    {**vars(e), "path": str(e.path), "fields": list(e.fields)} for e in entries
+                ]
+            }
         )
         return
     print_table(

@@ -1,10 +1,13 @@
 """Options that several verbs share, and how results are printed."""
 
 import json
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -30,9 +33,7 @@ Axes = Annotated[
 Names = Annotated[str | None, typer.Option("--names", help="Field names of the channels, as a,b.")]
 Units = Annotated[str | None, typer.Option("--units", help="Units of the channels, as m/s,Pa.")]
 Dt = Annotated[float | None, typer.Option("--dt", help="Time between frames.")]
-Extent = Annotated[
-    str | None, typer.Option("--extent", help="Length of each space axis, as 1,1.")
-]
+Extent = Annotated[str | None, typer.Option("--extent", help="Length of each space axis, as 1,1.")]
 Boundary = Annotated[
     str | None, typer.Option("--boundary", help="periodic, wall or open, on all sides.")
 ]
@@ -48,14 +49,35 @@ def with_seed(overrides: list[str] | None, seed: int | None) -> list[str]:
     return [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
 
 
+_results: ContextVar[TextIO | None] = ContextVar("results", default=None)
+
+
+@contextmanager
+def only_results_on_stdout() -> Iterator[None]:
+    """Send to stderr what other libraries print; :func:`print_json` still reaches stdout."""
+    token = _results.set(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _results.reset(token)
+
+
+def _is_main_process() -> bool:
+    """False on all but one of the processes that a launcher started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def print_json(content: Any) -> None:
     """One JSON object on stdout."""
-    sys.stdout.write(json.dumps(content) + "\n")
+    if _is_main_process():
+        (_results.get() or sys.stdout).write(json.dumps(content) + "\n")
 
 
 def print_lines(*lines: str) -> None:
     """Plain lines on stdout."""
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    if _is_main_process():
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
 def print_table(title: str, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:

@@ -4,7 +4,16 @@ from typing import Annotated
 
 import typer
 
-from pdefm.cli.options import Json, Out, Overrides, Overwrite, Seed, print_json, print_lines, with_seed
+from pdefm.cli.options import (
+    Json,
+    Out,
+    Overrides,
+    Overwrite,
+    Seed,
+    print_json,
+    print_lines,
+    with_seed,
+)
 
 
 def pretrain(

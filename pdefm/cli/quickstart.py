@@ -1,6 +1,7 @@
 """``pdefm quickstart``."""
 
 import sys
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,7 @@ def quickstart(
     print_table(
         "unseen Allen-Cahn trajectories, whole rollout",
         ("", "relative L2"),
-        sorted(errors.items(), key=lambda item: item[1]),
+        sorted(errors.items(), key=itemgetter(1)),
     )
     print_lines(
         f"report     {summary['report']}",

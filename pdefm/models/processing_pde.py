@@ -1,10 +1,11 @@
 """What must never be separated from the weights: field names, units, statistics, frames."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, no_type_check
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers.processing_utils import ProcessorMixin
 
@@ -15,6 +16,27 @@ from pdefm.registry import nearest_name_hint
 
 NORMALIZATIONS = ("field", "instance")
 STD_FLOOR = 1e-6  # below it a field counts as constant and is only shifted
+
+
+def sample_mean(
+    values: Float[Tensor, "batch time channel *space"],
+    mask: Bool[Tensor, "batch *space"] | None = None,
+) -> Float[Tensor, "batch 1 channel *ones"]:
+    """Mean of each sample and channel over time and the points inside the mask.
+
+    Args:
+        values: In any unit.
+        mask: True inside the domain; what lies outside may be anything, NaN too.
+
+    Returns:
+        With axes of length 1, broadcastable to ``values``.
+    """
+    over = (1, *range(3, values.ndim))
+    if mask is None:
+        return values.mean(over, keepdim=True)
+    inside = mask[:, None, None]  # [B, 1, 1, *space]
+    total = values.masked_fill(~inside, 0.0).sum(over, keepdim=True)
+    return total / (inside.sum(over, keepdim=True) * values.shape[1])
 
 
 @dataclass(frozen=True)
@@ -51,6 +73,9 @@ class PDEProcessor(ProcessorMixin):
         boundaries: Boundary conditions seen in training.
         dt: Smallest and largest time between frames seen in training, in the data's unit.
         resolutions: Grids seen in training.
+        shift_invariant: True if training moved every sample at random along the periodic axes; a
+            rollout then moves the grid from step to step, so that errors at the seams of patches do
+            not add up.
 
     Raises:
         ModelError: Unknown normalisation, or a field without statistics.
@@ -67,6 +92,7 @@ class PDEProcessor(ProcessorMixin):
         boundaries: list[str] | None = None,
         dt: list[float] | None = None,
         resolutions: list[list[int]] | None = None,
+        shift_invariant: bool = False,
     ) -> None:
         super().__init__()
         if normalization not in NORMALIZATIONS:
@@ -86,13 +112,20 @@ class PDEProcessor(ProcessorMixin):
         self.boundaries = boundaries
         self.dt = dt
         self.resolutions = resolutions
+        self.shift_invariant = shift_invariant
 
-    def scale(self, history: Float[Tensor, "batch time channel *space"], names: Any) -> Scale:
+    def scale(
+        self,
+        history: Float[Tensor, "batch time channel *space"],
+        names: Sequence[str],
+        mask: Bool[Tensor, "batch *space"] | None = None,
+    ) -> Scale:
         """Mean and std for these samples.
 
         Args:
             history: Physical frames; only ``instance`` reads their values.
             names: One field name a channel.
+            mask: True inside the domain; only ``instance`` reads it.
 
         Raises:
             ModelError: A field that the processor has no statistics for.
@@ -104,9 +137,8 @@ class PDEProcessor(ProcessorMixin):
                 do=nearest_name_hint(unknown[0], list(self.fields)),
             )
         if self.normalization == "instance":
-            over = (1, *range(3, history.ndim))
-            mean = history.mean(over, keepdim=True)
-            std = history.std(over, keepdim=True, unbiased=False)
+            mean = sample_mean(history, mask)
+            std = sample_mean((history - mean).square(), mask).sqrt()
             return Scale(mean, torch.where(std > STD_FLOOR, std, torch.ones_like(std)))
         shape = (1, 1, len(names)) + (1,) * (history.ndim - 3)
         mean, std = (
@@ -127,7 +159,7 @@ class PDEProcessor(ProcessorMixin):
             trajectory has one.
 
         Raises:
-            DataError: Fewer frames than the history needs, or non-finite values.
+            DataError: Fewer frames than the history needs, or non-finite values inside the domain.
         """
         frames = trajectory.fields[-self.history :][None]
         if frames.shape[1] < self.history:
@@ -136,16 +168,18 @@ class PDEProcessor(ProcessorMixin):
                 got=frames.shape[1],
                 do="Give a longer trajectory",
             )
-        if not bool(torch.isfinite(frames).all()):
+        mask = None if trajectory.mask is None else trajectory.mask[None]
+        inside = frames if mask is None else frames.masked_fill(~mask[:, None, None], 0.0)
+        if not bool(torch.isfinite(inside).all()):
             raise DataError(
                 f"{trajectory.source}: non-finite values in the history",
                 do="Repair or drop this trajectory",
             )
         inputs = {
-            "history": self.scale(frames, trajectory.names).normalize(frames),
+            "history": self.scale(frames, trajectory.names, mask).normalize(frames),
             "field_names": trajectory.names,
         }
-        return inputs if trajectory.mask is None else inputs | {"mask": trajectory.mask[None]}
+        return inputs if mask is None else inputs | {"mask": mask}
 
     def units(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Unit of each named field."""

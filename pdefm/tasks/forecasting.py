@@ -9,6 +9,7 @@ from torch import Tensor
 from pdefm.config import Section
 from pdefm.data.batch import Batch
 from pdefm.metrics import relative_l2, vrmse
+from pdefm.models.processing_pde import sample_mean
 from pdefm.tasks.base import Prepared, Task
 
 
@@ -23,12 +24,12 @@ class ForecastingOptions(Section):
 class ForecastingTask(Task):
     r"""Predict ``horizon`` frames from ``history`` frames.
 
-    Training input: ``u + eps * rms(u) * N(0, 1)`` with the RMS over time and space of each sample and
-    field. Loss: mean over samples, frames and the source's own fields of
+    Training input: ``u + eps * rms(u) * N(0, 1)`` with the RMS over time and the points inside the
+    mask, of each sample and field. Loss: mean over samples, frames and the source's own fields of
     ``||u_hat - u|| / ||u||``, norms over the points inside the mask.
 
-    Source: DPOT (arXiv 2403.03542), section 4.1; there the noise is scaled by the plain L2 norm, and
-    padded channels count.
+    Source: DPOT (arXiv 2403.03542), section 4.1; there the noise is scaled by the plain L2 norm,
+    and padded channels count.
     """
 
     name = "forecasting"
@@ -39,12 +40,11 @@ class ForecastingTask(Task):
         history = batch.history
         noise = cast(ForecastingOptions, self.options).noise_fraction
         if generator is not None and noise > 0:
-            over = (1, *range(3, history.ndim))
-            rms = history.square().mean(over, keepdim=True).sqrt()
+            rms = sample_mean(history.square(), batch.mask).sqrt()
             # Drawn on the CPU, so that every device sees the same noise.
             draw = torch.randn(history.shape, generator=generator).to(history.device)
             history = history + noise * rms * draw
-        scale = self.processor.scale(batch.history, batch.names)
+        scale = self.processor.scale(batch.history, batch.names, batch.mask)
         inputs = {
             "history": scale.normalize(history),
             "field_names": batch.names,
@@ -59,6 +59,6 @@ class ForecastingTask(Task):
     def metrics(self, prediction: Tensor, prepared: Prepared) -> dict[str, Tensor]:
         """One-step errors of every sample, averaged over frames and fields."""
         return {
-            "relative_l2": relative_l2(prediction, prepared.target, mask=prepared.mask).mean((1, 2)),
-            "vrmse": vrmse(prediction, prepared.target, mask=prepared.mask).mean((1, 2)),
+            name: metric(prediction, prepared.target, mask=prepared.mask).mean((1, 2))
+            for name, metric in (("relative_l2", relative_l2), ("vrmse", vrmse))
         }

@@ -4,9 +4,10 @@
 """
 
 import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -51,10 +52,10 @@ class Engine:
                     got=os.environ[variable],
                     do=f"Unset it; accumulation follows from {key}",
                 )
-        trackers = [] if section.report_to == "none" or run_folder is None else [section.report_to]
+        tracker = None if section.report_to == "none" or run_folder is None else section.report_to
         self.accelerator = Accelerator(
             mixed_precision=wanted,
-            log_with=trackers,
+            log_with=tracker,
             project_dir=None if run_folder is None else str(run_folder),
             step_scheduler_with_optimizer=False,
         )
@@ -67,7 +68,8 @@ class Engine:
         if section.global_batch_size % samples:
             raise RecipeError(
                 "train.global_batch_size must be a multiple of micro_batch_size x processes",
-                got=f"{section.global_batch_size} for {section.micro_batch_size} x {self.world_size}",
+                got=f"{section.global_batch_size} for {section.micro_batch_size}"
+                f" x {self.world_size}",
                 do=f"Use a multiple of {samples}",
             )
 
@@ -122,7 +124,11 @@ class Engine:
 
     def gather(self, values: Tensor) -> Tensor:
         """Concatenate a tensor of every rank."""
-        return self.accelerator.gather(values)
+        return cast(Tensor, self.accelerator.gather(values))
+
+    def main_first(self) -> AbstractContextManager[Any]:
+        """The main process runs the block before the others, as for work that is kept on disk."""
+        return self.accelerator.main_process_first()
 
     def wait(self) -> None:
         """Barrier."""
@@ -133,9 +139,9 @@ class Engine:
         if self.accelerator.log_with:
             self.accelerator.init_trackers("tensorboard")
 
-    def log(self, values: dict[str, float], step: int) -> None:
+    def log(self, values: Mapping[str, float], step: int) -> None:
         """Send numbers to the trackers."""
-        self.accelerator.log(values, step=step)
+        self.accelerator.log(dict(values), step=step)
 
     def close(self) -> None:
         """Flush the trackers and leave the process group in order."""

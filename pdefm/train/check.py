@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from pdefm.errors import ModelError
+from pdefm.errors import RecipeError
 from pdefm.models.dpot.modeling_dpot import DPOTModel
 from pdefm.tasks.forecasting import ForecastingTask
 from pdefm.train.data import (
@@ -34,9 +34,10 @@ def check_recipe(recipe: PretrainRecipe) -> dict[str, Any]:
     """
     section = recipe.train
     if section.global_batch_size % section.micro_batch_size:
-        raise ModelError(
+        raise RecipeError(
             "train.global_batch_size must be a multiple of train.micro_batch_size",
             got=f"{section.global_batch_size} and {section.micro_batch_size}",
+            do="Change one of them",
         )
     sources = open_sources(recipe.data)
     check_patch(sources, recipe.model.patch_size)
@@ -57,8 +58,9 @@ def check_recipe(recipe: PretrainRecipe) -> dict[str, Any]:
     validation_batches(sources, recipe.data, processor)
     batch = mixture.load(0, 0)
     prepared = ForecastingTask(processor, recipe.task).prepare(batch)
+    config = make_config(recipe.model, processor, sources[0].first.grid.shape)
     with torch.device("meta"):
-        model = DPOTModel(make_config(recipe.model, processor, sources[0].first.grid.shape))
+        model = DPOTModel(config)
     saved = 0
 
     def count(tensor: torch.Tensor) -> torch.Tensor:

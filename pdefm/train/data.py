@@ -28,6 +28,7 @@ class OpenedSource:
     weight: float
     train: TrajectoryCollection
     valid: TrajectoryCollection
+    random_shift: bool = False
 
     @property
     def first(self) -> Trajectory:
@@ -42,9 +43,27 @@ def open_sources(section: DataSection, device: str = "cpu") -> list[OpenedSource
         DataError: Missing, unreadable or too few data.
     """
     return [
-        OpenedSource(s.name, s.weight, s.open("train", device), s.open("valid", device))
+        _checked_shift(
+            OpenedSource(
+                s.name,
+                s.weight,
+                s.open("train", device),
+                s.open("valid", device),
+                s.random_shift,
+            )
+        )
         for s in section.sources
     ]
+
+
+def _checked_shift(source: OpenedSource) -> OpenedSource:
+    if source.random_shift and not any(axis.periodic for axis in source.first.grid.axes):
+        raise RecipeError(
+            f"{source.name}: random_shift needs a periodic axis",
+            got=source.first.boundary,
+            do="Leave random_shift out",
+        )
+    return source
 
 
 def check_patch(sources: Sequence[OpenedSource], patch_size: int) -> None:
@@ -98,6 +117,7 @@ def make_mixture(
                 s.train,
                 _windows(s.name, s.train, history, horizon, section.window_stride),
                 s.weight,
+                s.random_shift,
             )
             for s in sources
         ],
@@ -160,8 +180,11 @@ def make_processor(
         history=history,
         horizon=horizon,
         normalization=normalization,
-        boundaries=sorted({str(side) for s in sources for pair in s.first.boundary for side in pair}),
+        boundaries=sorted(
+            {str(side) for s in sources for pair in s.first.boundary for side in pair}
+        ),
         dt=[min(steps), max(steps)],
+        shift_invariant=all(source.random_shift for source in sources),
         resolutions=[list(shape) for shape in sorted({s.first.grid.shape for s in sources})],
     )
 

@@ -46,9 +46,7 @@ def check_fields(model: DPOTModel, sources: list[OpenedSource], added: dict[str,
                 )
 
 
-def adapted_processor(
-    base: PDEProcessor, sources: list[OpenedSource]
-) -> PDEProcessor:
+def adapted_processor(base: PDEProcessor, sources: list[OpenedSource]) -> PDEProcessor:
     """The base's fields, with the statistics of the new data where the data have them."""
     own = make_processor(
         sources, history=base.history, horizon=base.horizon, normalization=base.normalization
@@ -69,7 +67,7 @@ def finetune(
         overwrite: Remove a run that is there and start anew.
 
     Returns:
-        As :func:`~pdefm.train.pretrain.pretrain`, with ``num_trainable`` and ``adapter``, the folder.
+        As :func:`~pdefm.train.pretrain.pretrain`, with ``num_trainable``.
 
     Raises:
         PdefmError: As the parts say.
@@ -89,7 +87,8 @@ def finetune(
     )
     tuner = adapter.make_tuner()
     engine = Engine(recipe.train, out, recipe.seed)
-    sources = open_sources(recipe.data, str(engine.device))
+    with engine.main_first():
+        sources = open_sources(recipe.data, str(engine.device))
     check_fields(base, sources, recipe.add_fields)
     check_patch(sources, base.config.patch_size)
     processor = adapted_processor(base_processor, sources)
@@ -101,13 +100,14 @@ def finetune(
         num_slots=engine.num_slots,
         seed=recipe.seed,
     )
+    validation = validation_batches(sources, recipe.data, processor)
+    torch.manual_seed(recipe.seed)
+    model = adapter.attach(base)
+    num_trainable, num_parameters = trainable_share(model)
     make_run_folder(
         out, recipe, overwrite=overwrite, is_main=engine.is_main, world_size=engine.world_size
     )
     engine.wait()
-    torch.manual_seed(recipe.seed)
-    model = adapter.attach(base)
-    num_trainable, num_parameters = trainable_share(model)
     session = Session(
         section=recipe.train,
         seed=recipe.seed,
@@ -116,7 +116,7 @@ def finetune(
         model=model,
         task=task_class(processor, task_options),
         mixture=mixture,
-        validation=validation_batches(sources, recipe.data, processor),
+        validation=validation,
         write_model=lambda folder: save_adapter(folder, adapter, model, processor),
         read_model=lambda folder: tuner.load_state(model, load_file(folder / WEIGHTS_NAME)),
         num_workers=recipe.data.num_workers,

@@ -215,9 +215,7 @@ def run_session(session: Session) -> dict[str, Any]:
     resumed_from = loop.step
     errors: dict[str, float] = {}
     shown: dict[str, float] = {}
-    with progress(
-        session.title, section.max_steps, done=loop.step, show=engine.is_main
-    ) as advance:
+    with progress(session.title, section.max_steps, done=loop.step, show=engine.is_main) as advance:
         while loop.step < section.max_steps:
             losses, norm = loop.train_step()
             last = loop.step == section.max_steps

@@ -63,9 +63,7 @@ def build_model(
     return DPOTModel(config), processor
 
 
-def pretrain(
-    recipe: PretrainRecipe, out: str | Path, *, overwrite: bool = False
-) -> dict[str, Any]:
+def pretrain(recipe: PretrainRecipe, out: str | Path, *, overwrite: bool = False) -> dict[str, Any]:
     """Train from scratch, or continue the run that ``out`` holds.
 
     Args:
@@ -82,7 +80,8 @@ def pretrain(
     out = Path(out)
     check_run_folder(out, recipe, overwrite=overwrite)
     engine = Engine(recipe.train, out, recipe.seed)
-    sources = open_sources(recipe.data, str(engine.device))
+    with engine.main_first():
+        sources = open_sources(recipe.data, str(engine.device))
     model, processor = build_model(recipe, sources)
 
     def read_model(folder: Path) -> None:
@@ -97,6 +96,7 @@ def pretrain(
         num_slots=engine.num_slots,
         seed=recipe.seed,
     )
+    validation = validation_batches(sources, recipe.data, processor)
     make_run_folder(
         out, recipe, overwrite=overwrite, is_main=engine.is_main, world_size=engine.world_size
     )
@@ -109,7 +109,7 @@ def pretrain(
         model=model,
         task=ForecastingTask(processor, recipe.task),
         mixture=mixture,
-        validation=validation_batches(sources, recipe.data, processor),
+        validation=validation,
         write_model=lambda folder: save_model(folder, model, processor),
         read_model=read_model,
         num_workers=recipe.data.num_workers,

@@ -104,10 +104,10 @@ class FinetuneRecipe(Section):
     base: str
     """Model folder, published name or repository id."""
     task: str = "forecasting"
-    task_options: dict[str, Any] = {}
+    task_options: dict[str, Any] = Limits(default_factory=dict)
     tuner: str = "lora"
-    tuner_options: dict[str, Any] = {}
-    add_fields: dict[str, str | None] = {}
+    tuner_options: dict[str, Any] = Limits(default_factory=dict)
+    add_fields: dict[str, str | None] = Limits(default_factory=dict)
     """Fields that the base does not know, and a known field whose weights each starts from
     (``null`` starts from zero)."""
     data: DataSection

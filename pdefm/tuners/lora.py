@@ -27,6 +27,24 @@ class LoraOptions(Section):
     """Modules that train whole: they hold the field slices, and are small."""
 
 
+def _check_targets(model: nn.Module, options: LoraOptions) -> None:
+    """Refuse a name that PEFT would skip, or stumble over."""
+    modules = [name for name, _ in model.named_modules()]
+    parameters = [name for name, _ in model.named_parameters()]
+    for key, known in (
+        ("target_modules", modules),
+        ("target_parameters", parameters),
+        ("modules_to_save", modules),
+    ):
+        for target in getattr(options, key):
+            if not any(f".{name}".endswith(f".{target}") for name in known):
+                raise ModelError(
+                    f"{key} names nothing in the model",
+                    got=f"'{target}'",
+                    do="Leave the option out, or name a part of the model as print(model) shows it",
+                )
+
+
 class LoraTuner(Tuner):
     """``W + (lora_alpha / r) B A`` on every target, by PEFT.
 
@@ -37,13 +55,19 @@ class LoraTuner(Tuner):
     options_class = LoraOptions
 
     def apply(self, model: DPOTModel) -> nn.Module:
-        """Wrap the model with PEFT; the base weights freeze."""
+        """Wrap the model with PEFT; the base weights freeze.
+
+        Raises:
+            ModelError: A target that the model does not have.
+        """
         from peft import LoraConfig, get_peft_model
 
         options = cast(LoraOptions, self.options)
+        _check_targets(model, options)
         with warnings.catch_warnings():
-            # PEFT wonders about a model without a text vocabulary; ours has none on purpose.
-            warnings.simplefilter("ignore", UserWarning)
+            # PEFT wonders about a model without a text vocabulary and asks transformers by an old
+            # name; neither is the user's business.
+            warnings.simplefilter("ignore")
             return get_peft_model(
                 cast(Any, model),
                 LoraConfig(
@@ -80,6 +104,5 @@ class LoraTuner(Tuner):
         """PEFT's own configuration, so that PEFT can load the folder too."""
         config = cast(Any, model).peft_config["default"].to_dict()
         return {
-            key: sorted(value) if isinstance(value, set) else value
-            for key, value in config.items()
+            key: sorted(value) if isinstance(value, set) else value for key, value in config.items()
         }

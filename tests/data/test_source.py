@@ -64,7 +64,7 @@ def test_held_out_trajectories_are_never_trained_on(count, fraction):
 
 
 def test_one_trajectory_cannot_be_split():
-    with pytest.raises(DataError, match="sea: at least two trajectories are needed.*: got 1"):
+    with pytest.raises(DataError, match=r"sea: at least two trajectories are needed.*: got 1"):
         hold_out(numbered(1), "train", 0.1)
 
 

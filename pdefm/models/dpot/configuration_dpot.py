@@ -11,6 +11,16 @@ from pdefm.registry import nearest_name_hint
 TIME_AGGREGATIONS = ("exp_mlp", "mlp")
 TRUNCATIONS = ("symmetric", "one_sided")
 PREDICTIONS = ("increment", "state")
+SIZES = (
+    "patch_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "patch_feature_size",
+    "decoder_size",
+    "history",
+    "horizon",
+)
 NUM_GROUPS = 8  # of every GroupNorm, in the paper and here
 
 
@@ -77,10 +87,17 @@ class DPOTConfig(PreTrainedConfig):
         """
         super().__post_init__(**kwargs)
         self.field_names = ["field"] if self.field_names is None else list(self.field_names)
+        self._check_names()
+        self._check_sizes()
+
+    def _check_names(self) -> None:
+        from transformers.activations import ACT2FN
+
         for key, known in (
             ("time_aggregation", TIME_AGGREGATIONS),
             ("mode_truncation", TRUNCATIONS),
             ("prediction", PREDICTIONS),
+            ("hidden_act", ACT2FN),
         ):
             if getattr(self, key) not in known:
                 raise ModelError(
@@ -88,12 +105,21 @@ class DPOTConfig(PreTrainedConfig):
                     got=f"'{getattr(self, key)}'",
                     do=nearest_name_hint(str(getattr(self, key)), list(known)),
                 )
-        if len(set(self.field_names)) != len(self.field_names) or not self.field_names:
+        names = self.field_names or []
+        if len(set(names)) != len(names) or not names:
             raise ModelError(
                 "field_names must be different names, at least one",
-                got=self.field_names,
+                got=names,
                 do="Name every field once",
             )
+
+    def _check_sizes(self) -> None:
+        sizes = {key: getattr(self, key) for key in SIZES}
+        if self.num_modes is not None:
+            sizes["num_modes"] = self.num_modes
+        for key, size in sizes.items():
+            if not isinstance(size, int) or size < 1:
+                raise ModelError(f"{key} must be a whole number, at least 1", got=repr(size))
         for divisor in (self.num_attention_heads, NUM_GROUPS):
             if self.hidden_size % divisor:
                 raise ModelError(

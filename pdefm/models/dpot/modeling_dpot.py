@@ -1,7 +1,7 @@
 """DPOT: patches, temporal aggregation, Fourier attention blocks, patch decoder, named fields."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -36,9 +36,7 @@ class DPOTOutput(ModelOutput):
     last_hidden_state: Tensor = None  # pyright: ignore[reportAssignmentType]
 
 
-def coordinates(
-    history: int, nx: int, ny: int, like: Tensor
-) -> Float[Tensor, "history 3 nx ny"]:
+def coordinates(history: int, nx: int, ny: int, like: Tensor) -> Float[Tensor, "history 3 nx ny"]:
     """Channels x, y, t in [0, 1], both ends included, with the dtype and device of ``like``."""
     t, x, y = (
         torch.linspace(0, 1, n, dtype=torch.float64, device=like.device) for n in (history, nx, ny)
@@ -76,12 +74,14 @@ class DPOTPatchEmbedding(nn.Module):
             init.uniform_(self.coordinate_weight, -bound, bound)
         init.zeros_(self.bias)
 
-    def forward(self, history: Tensor, field_ids: list[int]) -> Tensor:
-        """Fields ``[B, T, C, nx, ny]`` to patch features ``[B, H, W, T, E]``.
+    def forward(
+        self, history: Float[Tensor, "batch time channel nx ny"], field_ids: list[int]
+    ) -> Float[Tensor, "batch height width time feature"]:
+        """Fields to patch features.
 
         Kernel equals stride, so the convolution is one matrix product over patches.
         """
-        B, T, _, nx, ny = history.shape
+        _, T, _, nx, ny = history.shape
         kernel = self.field_weight[field_ids].transpose(0, 1).flatten(1)  # [E, C p p]
         features = F.linear(self._patches(history), kernel, self.bias)  # [B, H, W, T, E]
         if self.coordinate_weight is not None:
@@ -133,8 +133,10 @@ class DPOTTimeAggregation(nn.Module):
         phase = torch.cos(tau * self.gamma.float())  # [T, D]
         return self.weight * phase[:, :, None].to(self.weight.dtype)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Patch features ``[B, H, W, T, E]`` to the latent grid ``[B, D, H, W]``."""
+    def forward(
+        self, features: Float[Tensor, "batch height width time feature"]
+    ) -> Float[Tensor, "batch hidden height width"]:
+        """Patch features to the latent grid."""
         weights = self._frame_weights()
         folded = torch.einsum("ie,tij->jte", self.projection.weight, weights)  # [D, T, E]
         tokens = F.linear(features.flatten(3), folded.flatten(1))  # [B, H, W, D]
@@ -190,8 +192,10 @@ class DPOTDecoder(nn.Module):
         init.uniform_(self.field_weight, -bound, bound)
         init.zeros_(self.field_bias)
 
-    def forward(self, hidden_states: Tensor, field_ids: list[int]) -> Tensor:
-        """Latent grid ``[B, D, H, W]`` to frames ``[B, T', C, nx, ny]``.
+    def forward(
+        self, hidden_states: Float[Tensor, "batch hidden height width"], field_ids: list[int]
+    ) -> Float[Tensor, "batch horizon channel nx ny"]:
+        """Latent grid to frames of the named fields.
 
         Kernel equals stride and all that follows is pointwise, so every pixel of a patch is a row
         of matrix products, and only the finished fields are put in place.
@@ -200,7 +204,7 @@ class DPOTDecoder(nn.Module):
         tokens = hidden_states.permute(0, 2, 3, 1)  # [B, H, W, D]
         kernel = self.upsample.weight.permute(0, 2, 3, 1).flatten(1)  # [D, p p L]
         pixels = (tokens @ kernel).unflatten(-1, (p, p, L))  # [B, H, W, p, p, L]
-        pixels = self.activation(pixels + self.upsample.bias)
+        pixels = self.activation(pixels + cast(Tensor, self.upsample.bias))
         pixels = self.activation(F.linear(pixels, *self._pointwise()))
         weight = self.field_weight[field_ids].transpose(0, 1)  # [T', C, L]
         bias = self.field_bias[field_ids].T  # [T', C]
@@ -219,7 +223,7 @@ class DPOTPreTrainedModel(PreTrainedModel):
     base_model_prefix = "dpot"
     main_input_name = "history"
     supports_gradient_checkpointing = True
-    _no_split_modules: ClassVar[list[str]] = ["DPOTLayer"]
+    _no_split_modules: set[str] | list[str] | None = ["DPOTLayer"]  # noqa: RUF012  # as the base has it
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -276,6 +280,12 @@ class DPOTModel(DPOTPreTrainedModel):
         return [known.index(name) for name in field_names]
 
     def _check(self, history: Tensor, field_ids: list[int]) -> None:
+        if history.ndim != 5:
+            raise ModelError(
+                "DPOT needs a history [batch, frames, channel, nx, ny]",
+                got=list(history.shape),
+                do="Add the missing axes; only two space axes can be modelled",
+            )
         p = self.config.patch_size
         _, T, C, nx, ny = history.shape
         if nx % p or ny % p:
@@ -290,7 +300,7 @@ class DPOTModel(DPOTPreTrainedModel):
                 got=T,
                 do="Give exactly that many frames",
             )
-        if len(field_ids) != C:
+        if len(field_ids) != C or len(set(field_ids)) != C:
             raise ModelError(
                 f"the history has {C} channels for {len(field_ids)} field names",
                 got=[cast(list[str], self.config.field_names)[i] for i in field_ids],
@@ -315,7 +325,8 @@ class DPOTModel(DPOTPreTrainedModel):
             state.
 
         Raises:
-            ModelError: Unknown field, wrong history length, grid not divisible by the patch size.
+            ModelError: Unknown or repeated field, wrong history length, grid that is not 2-D or not
+                divisible by the patch size.
         """
         field_ids = self.field_ids(field_names)
         self._check(history, field_ids)
@@ -341,6 +352,8 @@ class DPOTModel(DPOTPreTrainedModel):
             ModelError: A name that is known already, or a source that is not.
         """
         known = cast(list[str], self.config.field_names)
+        if not new:
+            return
         if taken := [name for name in new if name in known]:
             raise ModelError("field is known already", got=taken[0], do="Leave it out")
         ids = [None if like is None else self.field_ids([like])[0] for like in new.values()]

@@ -88,7 +88,8 @@ class AFNOMixer(nn.Module):
         """Mix all positions of the latent grid."""
         B, D, H, W = hidden_states.shape
         # FFTs have no bfloat16 kernels, and their accumulation needs float32 anyway.
-        with torch.autocast(hidden_states.device.type, enabled=False):
+        device_type = "cpu" if hidden_states.is_meta else hidden_states.device.type
+        with torch.autocast(device_type, enabled=False):
             spectrum = torch.fft.rfft2(hidden_states.float(), norm="ortho")  # [B, D, H, W/2+1]
             columns = min(self.num_modes or W, spectrum.shape[-1])
             rows = kept_rows(H, self.num_modes, self.truncation)

@@ -1,0 +1,66 @@
+"""The main job: settings, refusals, and (slow) the whole of it within its budget."""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pdefm.errors import EnvironmentFault, RecipeError
+from pdefm.quickstart import check_output, quickstart_recipes, scratch_recipe
+
+
+def test_settings_reach_the_recipe_that_they_name():
+    base, adapted = quickstart_recipes(["pretrain.train.max_steps=7", "finetune.tuner=full"], 3)
+    assert base.train.max_steps == 7
+    assert adapted.tuner == "full"
+    assert base.seed == adapted.seed == 3
+
+
+def test_a_setting_of_neither_recipe_is_refused():
+    with pytest.raises(RecipeError, match=r"start with pretrain\. or finetune\."):
+        quickstart_recipes(["train.max_steps=7"], None)
+
+
+def test_scratch_has_the_shape_of_the_base_and_the_budget_of_the_adapter():
+    base, adapted = quickstart_recipes([], None)
+    scratch = scratch_recipe(base, adapted)
+    assert scratch.model == base.model
+    assert scratch.data == adapted.data
+    assert scratch.train == adapted.train
+    assert scratch.task.noise_fraction == adapted.task_options["noise_fraction"]
+
+
+def test_a_folder_with_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(EnvironmentFault, match="holds no quickstart"):
+        check_output(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def run_quickstart(folder, *options):
+    command = [sys.executable, "-m", "pdefm", "quickstart", "--json", "--out", str(folder)]
+    done = subprocess.run([*command, *options], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_the_whole_job_fits_its_budget_and_repeats(tmp_path, monkeypatch):
+    monkeypatch.setenv("PDEFM_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    start = time.monotonic()
+    first = run_quickstart(tmp_path / "first")
+    assert time.monotonic() - start < 300
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # GiB on Linux
+    assert peak < 4
+    errors = first["errors"]
+    assert errors["adapter"] < 0.5 * errors["persistence"]
+    assert errors["adapter"] < errors["scratch"]
+    assert run_quickstart(tmp_path / "second")["errors"] == errors
+    again = time.monotonic()
+    assert run_quickstart(tmp_path / "first")["errors"] == errors
+    assert time.monotonic() - again < 60  # finished parts are not done again

@@ -1,0 +1,72 @@
+"""Very small DPOTs, processors and batches; no weight is at its start, so that each one counts."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pdefm.data.batch import Batch
+from pdefm.data.trajectory import uniform_boundary
+from pdefm.domain import BoundaryCondition
+from pdefm.models.dpot.configuration_dpot import DPOTConfig
+from pdefm.models.dpot.modeling_dpot import DPOTModel
+from pdefm.models.processing_pde import PDEProcessor
+
+NAMES = ("density", "pressure")
+
+
+def tiny_config(**changes: Any) -> DPOTConfig:
+    content: dict[str, Any] = {
+        "field_names": list(NAMES),
+        "patch_size": 4,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "patch_feature_size": 8,
+        "decoder_size": 8,
+        "history": 3,
+        "position_size": [4, 4],
+    }
+    return DPOTConfig(**(content | changes))
+
+
+def randomize(model: torch.nn.Module, seed: int = 0, trainable_only: bool = False) -> None:
+    """Move every weight away from zeros and ones."""
+    random = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        if parameter.requires_grad or not trainable_only:
+            parameter.data.normal_(0.0, 0.2, generator=random)
+
+
+def tiny_model(seed: int = 0, **changes: Any) -> DPOTModel:
+    model = DPOTModel(tiny_config(**changes)).eval()
+    randomize(model, seed)
+    return model
+
+
+def tiny_processor(names: tuple[str, ...] = NAMES, **changes: Any) -> PDEProcessor:
+    fields = {
+        name: {"unit": f"u{i}", "mean": 0.5 * i, "std": 1.0 + i} for i, name in enumerate(names)
+    }
+    return PDEProcessor(**({"fields": fields, "history": 3} | changes))
+
+
+def frames(num_channels: int = 2, *, batch: int = 2, size: tuple[int, int] = (16, 16)) -> Tensor:
+    """Normalised history ``[batch, 3, channel, nx, ny]``."""
+    random = torch.Generator().manual_seed(7)
+    return torch.randn(batch, 3, num_channels, *size, generator=random)
+
+
+def tiny_batch(names: tuple[str, ...] = NAMES, mask: Tensor | None = None, **changes: Any) -> Batch:
+    random = torch.Generator().manual_seed(3)
+    fields = 1.0 + torch.randn(2, 4, len(names), 16, 16, generator=random)
+    content: dict[str, Any] = {
+        "history": fields[:, :3],
+        "target": fields[:, 3:],
+        "names": names,
+        "dt": torch.full((2,), 0.1),
+        "extent": torch.ones(2, 2),
+        "boundary": uniform_boundary(BoundaryCondition.PERIODIC, 2),
+        "mask": mask,
+    }
+    return Batch(**(content | changes))
