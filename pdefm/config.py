@@ -174,7 +174,7 @@ def _read_with_bases(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def merge_values(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay ``top`` over ``base``: mappings merge key by key; anything else, lists too, is replaced."""
+    """Lay ``top`` over ``base``: mappings merge key by key; the rest, lists too, is replaced."""
     result = dict(base)
     for key, value in top.items():
         below = result.get(key)

@@ -40,7 +40,7 @@ class ModelError(PdefmError, ValueError):
     exit_status = 4
 
 
-class EnvironmentFault(PdefmError, OSError):
+class EnvironmentFault(PdefmError, OSError):  # noqa: N818  # EnvironmentError is Python's own
     """Disk, permission, network or an existing output folder (exit status 5)."""
 
     exit_status = 5
@@ -52,9 +52,3 @@ class NumericalError(PdefmError, ArithmeticError):
     """A computation that left the finite numbers (exit status 6)."""
 
     exit_status = 6
-
-
-class Preempted(PdefmError):
-    """The run was told to stop and has saved itself; start it again (exit status 75)."""
-
-    exit_status = 75

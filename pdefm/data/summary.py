@@ -101,11 +101,11 @@ def field_statistics(
     """Mean and standard deviation of every field, for normalisation.
 
     Args:
-        collection: At least one trajectory, all values finite.
+        collection: At least one trajectory, all values inside the domain finite.
         max_trajectories: Use only the first ones; ``None`` uses all.
 
     Returns:
-        Name to ``(mean, std)``, in physical units.
+        Name to ``(mean, std)`` over the points inside the domain, in physical units.
 
     Raises:
         DataError: A value is not finite; the message names file, trajectory, frame and field.
@@ -118,7 +118,8 @@ def field_statistics(
         for piece in _pieces(collection, index):
             for channel, name in enumerate(piece.names):
                 running = statistics.setdefault(name, RunningStatistics())
-                running.add(piece.fields[:, channel])
+                values = piece.fields[:, channel]
+                running.add(values if piece.mask is None else values[:, piece.mask])
                 if running.num_nonfinite:
                     raise _nonfinite_error(piece, start, channel)
             start += piece.num_frames
@@ -137,7 +138,8 @@ def _pieces(collection: TrajectoryCollection, index: int) -> Iterator[Trajectory
 
 
 def _nonfinite_error(piece: Trajectory, start: int, channel: int) -> DataError:
-    bad = ~torch.isfinite(piece.fields[:, channel]).flatten(1)  # [time, points]
+    wrong = ~torch.isfinite(piece.fields[:, channel])
+    bad = (wrong if piece.mask is None else wrong & piece.mask).flatten(1)  # [time, points]
     frame = int(bad.any(1).nonzero()[0])
     return DataError(
         f"{piece.source.name}: trajectory {piece.source.index}, frame {start + frame}, field "

@@ -153,6 +153,11 @@ class Trajectory:
             return 0.0
         return float((self.times[-1] - self.times[0]) / (self.num_frames - 1))
 
+    def is_finite(self) -> bool:
+        """True if no value inside the domain is NaN or infinite."""
+        finite = torch.isfinite(self.fields)
+        return bool((finite if self.mask is None else finite | ~self.mask).all())
+
     def frames(self, start: int, stop: int) -> "Trajectory":
         """The same trajectory between two frames."""
         return replace(self, fields=self.fields[start:stop], times=self.times[start:stop])

@@ -95,7 +95,7 @@ def _summary(errors: Errors, names: Sequence[str]) -> dict[str, Any]:
 
 def _check_finite(name: str, windows: Sequence[Trajectory]) -> None:
     for window in windows:
-        if not bool(torch.isfinite(window.fields).all()):
+        if not window.is_finite():
             raise DataError(
                 f"{name}: non-finite values in {window.source}",
                 do="Repair or drop this trajectory; see pdefm data inspect",

@@ -13,7 +13,6 @@ from pdefm.errors import DataError, NumericalError
 from pdefm.models.processing_pde import PDEProcessor
 
 
-@torch.no_grad()
 def rollout_frames(
     model: nn.Module,
     processor: PDEProcessor,
@@ -49,7 +48,8 @@ def rollout_frames(
     while done < num_steps:
         offsets = jitter_offsets(done, tuple(window.shape[3:]), moves)
         moved = None if mask is None else roll(mask, offsets)
-        output = model(history=roll(window, offsets), field_names=names, mask=moved)
+        with torch.no_grad():  # not around the whole: a generator would switch it for its caller
+            output = model(history=roll(window, offsets), field_names=names, mask=moved)
         prediction = roll(output.prediction, tuple(-offset for offset in offsets))
         for i in range(min(prediction.shape[1], num_steps - done)):
             frame = scale.denormalize(prediction[:, i : i + 1])[:, 0]

@@ -97,9 +97,15 @@ def rollout_by_name(
     truth = collection[index]
     chosen = truth.names[0] if field is None else field
     history = _history(truth, start_frame, processor)
-    prediction = rollout(loaded, processor, history, num_steps)
     first = int((truth.times <= history.times[-1]).sum())
     covered = truth.fields[first : first + num_steps]
+    if out.suffix == ".gif" and not len(covered):
+        raise DataError(
+            "an animation shows the prediction beside the truth, and the data end where it starts",
+            got=f"{truth.num_frames} frames",
+            do="Use an earlier --start-frame, or write .png or .hdf5",
+        )
+    prediction = rollout(loaded, processor, history, num_steps)
     _write(out, truth, prediction, chosen)
     errors = relative_l2(prediction.fields[None, : len(covered)], covered[None])
     return {

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,9 +20,13 @@ from pdefm.models.processing_pde import PDEProcessor
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Our own bars and errors speak; those of transformers would be a second voice."""
+def quiet_upstream() -> Iterator[None]:
+    """Our own bars and errors speak; those of the libraries below would be a second voice."""
     from transformers.utils import logging
+
+    if not torch.accelerator.is_available():
+        # Saving and PEFT import DeepSpeed where it is installed; it then wonders about the CPU.
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
@@ -49,7 +54,7 @@ def load_model(folder: str | Path) -> tuple[DPOTModel, PDEProcessor]:
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} is no model folder", got="no config.json", do="Check the path")
     try:
-        with _quiet_transformers():
+        with quiet_upstream():
             model, info = AutoModel.from_pretrained(
                 folder,
                 output_loading_info=True,
@@ -113,7 +118,7 @@ def load_processor(folder: str | Path) -> PDEProcessor:
 
 def save_model(folder: str | Path, model: nn.Module, processor: PDEProcessor) -> None:
     """Write config, safetensors and processor: exactly what the Hub gets."""
-    with _quiet_transformers():
+    with quiet_upstream():
         cast(DPOTModel, model).save_pretrained(folder)
     processor.save_pretrained(folder)
 

@@ -47,14 +47,8 @@ def check_recipe(recipe: PretrainRecipe) -> dict[str, Any]:
         horizon=recipe.model.horizon,
         normalization=recipe.model.normalization,
     )
-    mixture = make_mixture(
-        sources,
-        recipe.data,
-        section,
-        processor,
-        num_slots=section.global_batch_size // section.micro_batch_size,
-        seed=recipe.seed,
-    )
+    num_slots = section.global_batch_size // section.micro_batch_size
+    mixture = make_mixture(sources, recipe, processor, num_slots=num_slots)
     validation_batches(sources, recipe.data, processor)
     batch = mixture.load(0, 0)
     prepared = ForecastingTask(processor, recipe.task).prepare(batch)

@@ -15,7 +15,7 @@ from pdefm.data.trajectory import Trajectory
 from pdefm.data.windows import WindowIndex
 from pdefm.errors import DataError, RecipeError
 from pdefm.models.processing_pde import PDEProcessor
-from pdefm.train.recipe import DataSection, TrainSection
+from pdefm.train.recipe import DataSection, TrainingRecipe
 
 VALIDATION_BATCH = 16
 
@@ -97,14 +97,12 @@ def _windows(
 
 def make_mixture(
     sources: Sequence[OpenedSource],
-    section: DataSection,
-    train: TrainSection,
+    recipe: TrainingRecipe,
     processor: PDEProcessor,
     *,
     num_slots: int,
-    seed: int,
 ) -> Mixture:
-    """The training mixture.
+    """The training mixture; ``num_slots`` micro-batches make a step.
 
     Raises:
         DataError: Too few frames for history + horizon.
@@ -115,16 +113,16 @@ def make_mixture(
             MixtureSource(
                 s.name,
                 s.train,
-                _windows(s.name, s.train, history, horizon, section.window_stride),
+                _windows(s.name, s.train, history, horizon, recipe.data.window_stride),
                 s.weight,
                 s.random_shift,
             )
             for s in sources
         ],
         history=history,
-        micro_batch_size=train.micro_batch_size,
+        micro_batch_size=recipe.train.micro_batch_size,
         num_slots=num_slots,
-        seed=seed,
+        seed=recipe.seed,
     )
 
 

@@ -14,17 +14,16 @@ from pdefm.models.loading import load_model, weights_sha256
 from pdefm.models.processing_pde import PDEProcessor
 from pdefm.tasks import TASKS
 from pdefm.train.accelerator import Engine
+from pdefm.train.assemble import assemble_and_run
 from pdefm.train.data import (
     OpenedSource,
     check_patch,
-    make_mixture,
     make_processor,
     open_sources,
-    validation_batches,
 )
-from pdefm.train.loop import Session, run_session
+from pdefm.train.loop import Trainee
 from pdefm.train.recipe import FinetuneRecipe
-from pdefm.train.run_folder import check_run_folder, make_run_folder
+from pdefm.train.run_folder import check_run_folder
 from pdefm.tuners.base import trainable_share
 
 
@@ -92,39 +91,17 @@ def finetune(
     check_fields(base, sources, recipe.add_fields)
     check_patch(sources, base.config.patch_size)
     processor = adapted_processor(base_processor, sources)
-    mixture = make_mixture(
-        sources,
-        recipe.data,
-        recipe.train,
-        processor,
-        num_slots=engine.num_slots,
-        seed=recipe.seed,
-    )
-    validation = validation_batches(sources, recipe.data, processor)
     torch.manual_seed(recipe.seed)
     model = adapter.attach(base)
     num_trainable, num_parameters = trainable_share(model)
-    make_run_folder(
-        out, recipe, overwrite=overwrite, is_main=engine.is_main, world_size=engine.world_size
-    )
-    engine.wait()
-    session = Session(
-        section=recipe.train,
-        seed=recipe.seed,
-        run_folder=out,
-        engine=engine,
+    trainee = Trainee(
         model=model,
         task=task_class(processor, task_options),
-        mixture=mixture,
-        validation=validation,
-        write_model=lambda folder: save_adapter(folder, adapter, model, processor),
-        read_model=lambda folder: tuner.load_state(model, load_file(folder / WEIGHTS_NAME)),
-        num_workers=recipe.data.num_workers,
+        write=lambda folder: save_adapter(folder, adapter, model, processor),
+        read=lambda folder: tuner.load_state(model, load_file(folder / WEIGHTS_NAME)),
         title=f"finetune {recipe.name} ({recipe.tuner}, {num_trainable:,} weights)",
     )
-    summary = run_session(session)
-    return summary | {
-        "out": str(out),
-        "num_parameters": num_parameters,
-        "num_trainable": num_trainable,
-    }
+    summary = assemble_and_run(
+        recipe, out, engine, sources, processor, trainee, overwrite=overwrite
+    )
+    return summary | {"num_parameters": num_parameters, "num_trainable": num_trainable}

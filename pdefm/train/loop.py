@@ -20,34 +20,46 @@ from pdefm.train.checkpoint import latest_checkpoint, load_state, save_checkpoin
 from pdefm.train.data import noise_generator
 from pdefm.train.journal import Journal
 from pdefm.train.optim import learning_rate, make_optimizer
-from pdefm.train.recipe import TrainSection
+from pdefm.train.recipe import TrainingRecipe
 
 
-@dataclass
-class Session:
-    """Everything that a run needs, assembled from a recipe.
+@dataclass(frozen=True)
+class Trainee:
+    """What is trained, and how its published form is written and read.
 
     Args:
         model: With the right weights trainable.
         task: Inputs, target and loss.
-        mixture: Training micro-batches.
-        validation: Fixed batches of each source.
-        write_model: Writes what is published into a folder.
-        read_model: Puts the weights of such a folder back into ``model``.
+        write: Writes what is published into a folder.
+        read: Puts the weights of such a folder back into ``model``.
+        title: Shown beside the progress bar.
     """
 
-    section: TrainSection
-    seed: int
-    run_folder: Path
-    engine: Engine
     model: nn.Module
     task: Task
+    write: Callable[[Path], None]
+    read: Callable[[Path], None]
+    title: str
+
+
+@dataclass(frozen=True)
+class Session:
+    """Everything that a run needs, assembled from a recipe.
+
+    Args:
+        recipe: Steps, seed and data workers.
+        engine: One process or many.
+        trainee: What is trained.
+        mixture: Training micro-batches.
+        validation: Fixed batches of each source.
+    """
+
+    recipe: TrainingRecipe
+    run_folder: Path
+    engine: Engine
+    trainee: Trainee
     mixture: Mixture
     validation: dict[str, list[Batch]]
-    write_model: Callable[[Path], None]
-    read_model: Callable[[Path], None]
-    num_workers: int = 0
-    title: str = "train"
 
 
 class _Loop:
@@ -59,9 +71,9 @@ class _Loop:
         found = latest_checkpoint(session.run_folder)
         if found is not None:
             self.step = found[0]
-            session.read_model(found[1] / "model")
-        optimizer = make_optimizer(session.model, session.section)
-        self.model, self.optimizer = session.engine.prepare(session.model, optimizer)
+            session.trainee.read(found[1] / "model")
+        optimizer = make_optimizer(session.trainee.model, session.recipe.train)
+        self.model, self.optimizer = session.engine.prepare(session.trainee.model, optimizer)
         if found is not None:
             self.optimizer.load_state_dict(load_state(found[1])["optimizer"])
         self.journal = Journal(session.run_folder, session.engine, self.step)
@@ -75,9 +87,9 @@ class _Loop:
         dataset = MixtureDataset(
             session.mixture, rank=session.engine.rank, world_size=session.engine.world_size
         )
-        sampler = StepSampler(dataset, self.step, session.section.max_steps)
+        sampler = StepSampler(dataset, self.step, session.recipe.train.max_steps)
         loader = DataLoader(
-            dataset, batch_size=None, sampler=sampler, num_workers=session.num_workers
+            dataset, batch_size=None, sampler=sampler, num_workers=session.recipe.data.num_workers
         )
         return iter(loader)
 
@@ -89,22 +101,22 @@ class _Loop:
 
     def train_step(self) -> tuple[Tensor, float]:
         """One optimizer step; returns loss sum and count per source, and the gradient norm."""
-        session, engine = self.session, self.session.engine
+        session, engine, task = self.session, self.session.engine, self.session.trainee.task
         names = [source.name for source in session.mixture.sources]
         losses = torch.zeros(len(names), 2, device=engine.device)
         turns = engine.num_slots // engine.world_size
-        rate = learning_rate(session.section, self.step)
+        rate = learning_rate(session.recipe.train, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()
         for turn in range(turns):
             batch = self._next_batch()
             slot = engine.rank + turn * engine.world_size
-            generator = noise_generator(session.seed, self.step, slot)
-            prepared = session.task.prepare(batch, generator)
+            generator = noise_generator(session.recipe.seed, self.step, slot)
+            prepared = task.prepare(batch, generator)
             with engine.accumulate(self.model, last=turn == turns - 1):
-                prediction = session.task.predict(self.model, prepared)
-                loss = session.task.loss(prediction, prepared)
+                prediction = task.predict(self.model, prepared)
+                loss = task.loss(prediction, prepared)
                 engine.backward(loss / turns)
             losses[names.index(batch.source)] += torch.stack(
                 [loss.detach().float(), torch.ones((), device=engine.device)]
@@ -127,13 +139,13 @@ class _Loop:
         loss = float(totals[:, 0].sum() / totals[:, 1].sum())
         now = time.perf_counter()
         elapsed, steps = now - self.logged_at, self.step - self.logged_step
-        batch = session.section.global_batch_size
+        batch = session.recipe.train.global_batch_size
         self.journal.write(
             {
                 "step": self.step,
                 "loss": loss,
                 "loss_hex": loss.hex(),
-                "learning_rate": learning_rate(session.section, self.step - 1),
+                "learning_rate": learning_rate(session.recipe.train, self.step - 1),
                 "grad_norm": norm,
                 "samples_seen": self.step * batch,
                 "samples_per_second": steps * batch / elapsed,
@@ -157,7 +169,7 @@ class _Loop:
         model = self.session.engine.unwrap(self.model)
         model.eval()
         errors = validation_errors(
-            model, self.session.task, self.session.validation, self.session.engine.device
+            model, self.session.trainee.task, self.session.validation, self.session.engine.device
         )
         model.train()
         self.journal.write({"step": self.step, "validation": errors})
@@ -173,9 +185,9 @@ class _Loop:
             save_checkpoint(
                 session.run_folder,
                 self.step,
-                session.write_model,
+                session.trainee.write,
                 {"optimizer": self.optimizer.state_dict(), "step": self.step},
-                session.section.save_total_limit,
+                session.recipe.train.save_total_limit,
             )
         session.engine.wait()
         self.logged_at += time.perf_counter() - before
@@ -208,14 +220,16 @@ def run_session(session: Session) -> dict[str, Any]:
     Raises:
         NumericalError: Loss or gradient left the finite numbers.
     """
-    section, engine = session.section, session.engine
+    section, engine = session.recipe.train, session.engine
     start = time.perf_counter()
-    session.model.train()
+    session.trainee.model.train()
     loop = _Loop(session)
     resumed_from = loop.step
     errors: dict[str, float] = {}
     shown: dict[str, float] = {}
-    with progress(session.title, section.max_steps, done=loop.step, show=engine.is_main) as advance:
+    with progress(
+        session.trainee.title, section.max_steps, done=loop.step, show=engine.is_main
+    ) as advance:
         while loop.step < section.max_steps:
             losses, norm = loop.train_step()
             last = loop.step == section.max_steps
@@ -228,7 +242,9 @@ def run_session(session: Session) -> dict[str, Any]:
                 loop.save()
             advance(1, **shown)
     if not errors:
-        errors = validation_errors(session.model, session.task, session.validation, engine.device)
+        errors = validation_errors(
+            session.trainee.model, session.trainee.task, session.validation, engine.device
+        )
     engine.close()
     return {
         "step": loop.step,

@@ -11,17 +11,16 @@ from pdefm.models.loading import load_model, save_model
 from pdefm.models.processing_pde import PDEProcessor
 from pdefm.tasks.forecasting import ForecastingTask
 from pdefm.train.accelerator import Engine
+from pdefm.train.assemble import assemble_and_run
 from pdefm.train.data import (
     OpenedSource,
     check_patch,
-    make_mixture,
     make_processor,
     open_sources,
-    validation_batches,
 )
-from pdefm.train.loop import Session, run_session
+from pdefm.train.loop import Trainee
 from pdefm.train.recipe import ModelSection, PretrainRecipe
-from pdefm.train.run_folder import check_run_folder, make_run_folder
+from pdefm.train.run_folder import check_run_folder
 
 
 def make_config(
@@ -88,32 +87,14 @@ def pretrain(recipe: PretrainRecipe, out: str | Path, *, overwrite: bool = False
         loaded, _ = load_model(folder)
         model.load_state_dict(loaded.state_dict())
 
-    mixture = make_mixture(
-        sources,
-        recipe.data,
-        recipe.train,
-        processor,
-        num_slots=engine.num_slots,
-        seed=recipe.seed,
-    )
-    validation = validation_batches(sources, recipe.data, processor)
-    make_run_folder(
-        out, recipe, overwrite=overwrite, is_main=engine.is_main, world_size=engine.world_size
-    )
-    engine.wait()
-    session = Session(
-        section=recipe.train,
-        seed=recipe.seed,
-        run_folder=out,
-        engine=engine,
+    trainee = Trainee(
         model=model,
         task=ForecastingTask(processor, recipe.task),
-        mixture=mixture,
-        validation=validation,
-        write_model=lambda folder: save_model(folder, model, processor),
-        read_model=read_model,
-        num_workers=recipe.data.num_workers,
+        write=lambda folder: save_model(folder, model, processor),
+        read=read_model,
         title=f"pretrain {recipe.name}",
     )
-    summary = run_session(session)
-    return summary | {"out": str(out), "num_parameters": model.num_parameters()}
+    summary = assemble_and_run(
+        recipe, out, engine, sources, processor, trainee, overwrite=overwrite
+    )
+    return summary | {"num_parameters": model.num_parameters()}

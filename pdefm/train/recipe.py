@@ -85,22 +85,26 @@ class TrainSection(Section):
     report_to: Literal["tensorboard", "none"] = "tensorboard"
 
 
-class PretrainRecipe(Section):
-    """A pretraining run."""
+class TrainingRecipe(Section):
+    """What every training run has."""
 
     name: str
     seed: int = 0
-    model: ModelSection = ModelSection()
     data: DataSection
-    task: ForecastingOptions = ForecastingOptions()
     train: TrainSection = TrainSection()
 
 
-class FinetuneRecipe(Section):
+class PretrainRecipe(TrainingRecipe):
+    """A pretraining run."""
+
+    model: ModelSection = ModelSection()
+    task: ForecastingOptions = ForecastingOptions()
+
+
+class FinetuneRecipe(TrainingRecipe):
     """A fine-tuning run."""
 
     name: str = "finetune"
-    seed: int = 0
     base: str
     """Model folder, published name or repository id."""
     task: str = "forecasting"
@@ -110,8 +114,6 @@ class FinetuneRecipe(Section):
     add_fields: dict[str, str | None] = Limits(default_factory=dict)
     """Fields that the base does not know, and a known field whose weights each starts from
     (``null`` starts from zero)."""
-    data: DataSection
-    train: TrainSection = TrainSection()
 
 
 DEFAULT_FINETUNE = "finetune/default"

@@ -1,6 +1,5 @@
 """LoRA: low-rank updates of the products, full updates of the small field slices."""
 
-import warnings
 from typing import Any, cast
 
 from pydantic import Field as Limits
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from pdefm.config import Section
 from pdefm.errors import ModelError
 from pdefm.models.dpot.modeling_dpot import DPOTModel
+from pdefm.models.loading import quiet_upstream
 from pdefm.tuners.base import Tuner
 
 
@@ -64,10 +64,8 @@ class LoraTuner(Tuner):
 
         options = cast(LoraOptions, self.options)
         _check_targets(model, options)
-        with warnings.catch_warnings():
-            # PEFT wonders about a model without a text vocabulary and asks transformers by an old
-            # name; neither is the user's business.
-            warnings.simplefilter("ignore")
+        # PEFT wonders about a model without a text vocabulary and asks transformers by an old name.
+        with quiet_upstream():
             return get_peft_model(
                 cast(Any, model),
                 LoraConfig(

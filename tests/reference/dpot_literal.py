@@ -25,7 +25,7 @@ def _pointwise(z: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _mixer(u: Tensor, s: dict[str, Tensor], modes: int, act: str) -> Tensor:
-    B, D, H, W = u.shape
+    _, D, H, W = u.shape
     heads = s["w1"].shape[1]
     d = D // heads
     spectrum = torch.fft.rfft2(u, norm="ortho")
