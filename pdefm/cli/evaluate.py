@@ -33,7 +33,9 @@ def evaluate(
         list[str] | None,
         typer.Option(metavar="LABEL=MODEL", help="Another model under the same protocol."),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="train, valid or test.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="train, valid or test; default test, else valid, else all.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Frames to roll out; default all.")] = None,
     start_frame: Annotated[int, typer.Option(help="First frame of the history.")] = 0,
     max_trajectories: Annotated[int | None, typer.Option(help="Only the first so many.")] = None,

@@ -59,9 +59,19 @@ def natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
     return [(int(p), "") if p.isdigit() else (-1, p) for p in pieces], path.name
 
 
-def _files_of_folder(folder: Path, split: str | None) -> list[Path]:
+def _root_and_splits(folder: Path) -> tuple[Path, list[str]]:
+    """Where the split folders (or the files) lie, and which splits there are."""
     root = folder / "data" if (folder / "data").is_dir() else folder
-    present = [name for name in SPLITS if (root / name).is_dir()]
+    return root, [name for name in SPLITS if (root / name).is_dir()]
+
+
+def present_splits(path: str | Path) -> list[str]:
+    """Splits that a dataset's folder has; none for a file."""
+    return _root_and_splits(Path(path).expanduser())[1]
+
+
+def _files_of_folder(folder: Path, split: str | None) -> list[Path]:
+    root, present = _root_and_splits(folder)
     if split is not None and split not in present:
         raise DataError(
             f"{folder} has no split '{split}'",

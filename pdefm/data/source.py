@@ -8,7 +8,7 @@ from pydantic import model_validator
 from pdefm.config import Section
 from pdefm.data.collection import Subset, TrajectoryCollection
 from pdefm.data.generate import generate_cached
-from pdefm.data.open import SPLITS, open_trajectories
+from pdefm.data.open import open_trajectories, present_splits
 from pdefm.errors import DataError
 from pdefm.progress import progress
 
@@ -100,20 +100,13 @@ class SourceSection(Section):
             for key in ("axes", "names", "units", "dt", "extent", "boundary")
             if (value := getattr(self, key)) is not None
         }
-        whole = open_trajectories(self.path, self.format, **description)
-        if split in _splits_of(self.path):
+        present = present_splits(self.path)
+        if {"train", "valid"} <= set(present):
             return open_trajectories(self.path, self.format, split=split, **description)
+        # What is held out comes from the training data; a test split is never trained on.
+        known = "train" if present else None
+        whole = open_trajectories(self.path, self.format, split=known, **description)
         return hold_out(whole, split, self.validation_fraction)
-
-
-def _splits_of(path: str) -> list[str]:
-    """Splits that a folder has, if it holds both training and validation data."""
-    from pathlib import Path
-
-    root = Path(path).expanduser()
-    root = root / "data" if (root / "data").is_dir() else root
-    found = [name for name in SPLITS if (root / name).is_dir()]
-    return found if {"train", "valid"} <= set(found) else []
 
 
 def hold_out(collection: TrajectoryCollection, split: str, fraction: float) -> TrajectoryCollection:

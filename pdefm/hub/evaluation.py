@@ -7,7 +7,7 @@ from typing import Any
 from safetensors.torch import load_file
 
 from pdefm.adapters import WEIGHTS_NAME, read_adapter
-from pdefm.data.open import open_trajectories
+from pdefm.data.open import open_trajectories, present_splits
 from pdefm.errors import EnvironmentFault, RecipeError
 from pdefm.evaluation.evaluate import Contender, Protocol, evaluate
 from pdefm.files import write_json_atomic
@@ -40,6 +40,12 @@ def describe_model(model: str, adapter: str | None = None) -> dict[str, Any]:
     return described
 
 
+def held_out_split(path: str) -> str | None:
+    """The split that a model was not trained on, as far as the folder tells."""
+    present = present_splits(path)
+    return next((name for name in ("test", "valid") if name in present), None)
+
+
 def evaluate_by_name(
     model: str,
     adapter: str | None,
@@ -64,7 +70,7 @@ def evaluate_by_name(
         data: Files or folders; each is a dataset named after its path.
         out: Where to write.
         compare: ``LABEL=MODEL`` for further models.
-        split: Split of the data.
+        split: Split of the data; ``None`` takes ``test``, else ``valid``, else all there is.
         format: Format of the data.
         options: Description of the data.
         num_steps: Frames to roll out.
@@ -85,7 +91,9 @@ def evaluate_by_name(
             raise RecipeError("--compare takes LABEL=MODEL", got=text, do="Use a label of its own")
         contenders[label] = Contender(*load_by_name(name))
     datasets = {
-        Path(path).stem: open_trajectories(path, format, split=split, **(options or {}))
+        Path(path).stem: open_trajectories(
+            path, format, split=split or held_out_split(path), **(options or {})
+        )
         for path in data
     }
     protocol = Protocol(

@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from pdefm.data.collection import MemoryCollection
+from pdefm.data.mixture import Mixture, MixtureSource
 from pdefm.data.shift import jitter_offsets, random_offsets, roll, shift_trajectory
 from pdefm.data.trajectory import Trajectory
+from pdefm.data.windows import WindowIndex
 from pdefm.domain import Axis, Grid
 
 
@@ -51,3 +54,34 @@ def test_jitter_covers_the_grid_evenly():
 @pytest.mark.parametrize("periodic", [(), (False, False)])
 def test_jitter_stands_still_where_nothing_is_periodic(periodic):
     assert not any(jitter_offsets(7, (8, 8), periodic))
+
+
+def shifting_mixture(seed=0, random_shift=True):
+    grid = Grid.regular((8, 8))
+    fields = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    trajectory = Trajectory(fields, ("u",), grid, torch.arange(6.0))
+    windows = WindowIndex([6], history=2, horizon=1)
+    source = MixtureSource("s", MemoryCollection([trajectory]), windows, 1.0, random_shift)
+    return Mixture([source], history=2, micro_batch_size=2, num_slots=2, seed=seed)
+
+
+def test_shifts_are_a_function_of_seed_step_and_slot():
+    first, second = shifting_mixture(), shifting_mixture()
+    for step, slot in ((3, 1), (0, 0)):
+        assert torch.equal(first.load(step, slot).history, second.load(step, slot).history)
+    assert not torch.equal(first.load(0, 0).history, shifting_mixture(seed=1).load(0, 0).history)
+
+
+def test_history_and_target_of_a_sample_move_by_the_same_offset():
+    still, moved = shifting_mixture(random_shift=False), shifting_mixture()
+    assert still.address(0, 0) == moved.address(0, 0)
+    before, after = still.load(0, 0), moved.load(0, 0)
+    candidates = [
+        (x, y)
+        for x in range(8)
+        for y in range(8)
+        if torch.equal(roll(before.history[0], (x, y)), after.history[0])
+    ]
+    assert len(candidates) == 1
+    assert candidates != [(0, 0)]
+    assert torch.equal(roll(before.target[0], candidates[0]), after.target[0])

@@ -127,3 +127,20 @@ def test_an_equation_is_solved_once(tmp_path, monkeypatch, capsys):
     again = source(generate=ALLEN_CAHN).open("train")
     assert capsys.readouterr().err == ""
     assert torch.equal(first[2].fields, again[2].fields)
+
+
+def test_a_test_split_is_never_trained_on(tmp_path, make_trajectory):
+    for split, seeds in (("train", range(3)), ("test", range(3, 6))):
+        (tmp_path / split).mkdir()
+        flows = [make_trajectory(seed) for seed in seeds]
+        write_well(tmp_path / split / "flow.hdf5", flows, dataset_name="flow")
+    opened = source(path=str(tmp_path))
+    assert [t.parameters["reynolds"] for t in opened.open("train")] == [0.0, 1.0]
+    assert [t.parameters["reynolds"] for t in opened.open("valid")] == [2.0]
+
+
+def test_a_folder_without_training_data_is_refused(tmp_path, make_trajectory):
+    (tmp_path / "test").mkdir()
+    write_well(tmp_path / "test" / "flow.hdf5", [make_trajectory(0)] * 2, dataset_name="flow")
+    with pytest.raises(DataError, match="has no split 'train'"):
+        source(path=str(tmp_path)).open("train")

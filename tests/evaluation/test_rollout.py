@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pdefm.data.trajectory import Trajectory
-from pdefm.domain import Grid
+from pdefm.domain import BoundaryCondition, Grid
 from pdefm.errors import DataError, ModelError, NumericalError
 from pdefm.evaluation.rollout import rollout
 from pdefm.models.dpot.configuration_dpot import DPOTConfig
@@ -160,3 +160,36 @@ def test_leaving_the_finite_numbers_names_the_step(horizon):
     with pytest.raises(NumericalError, match="finite numbers at step 4 of 9") as found:
         rollout(Counting(horizon, limit=3.5), make_processor(horizon), still(), 9)
     assert found.value.exit_status == 6
+
+
+class FirstPoint(nn.Module):
+    """Marks the first point of the grid that it is shown, as the seams of patches would."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def forward(self, history, field_names=None, mask=None):
+        prediction = history[:, -1:].clone()
+        prediction[..., 0, 0] += 1.0
+        return DPOTOutput(prediction=prediction)
+
+
+@pytest.mark.parametrize("shift_invariant", [True, False])
+def test_the_grid_moves_between_steps_only_after_training_on_shifts(shift_invariant):
+    processor = make_processor()
+    processor.shift_invariant = shift_invariant
+    start = make_trajectory()
+    prediction = rollout(FirstPoint().eval(), processor, start, 8)
+    marked = (prediction.fields[-1] - start.fields[-1])[0] / 0.5 > 0.5  # in units of the std
+    assert int(marked.sum()) == (8 if shift_invariant else 1)
+
+
+def test_an_axis_between_walls_never_moves():
+    processor = make_processor()
+    processor.shift_invariant = True
+    wall = (BoundaryCondition.WALL, BoundaryCondition.WALL)
+    start = make_trajectory(boundary=(wall, wall))
+    prediction = rollout(FirstPoint().eval(), processor, start, 8)
+    marked = (prediction.fields[-1] - start.fields[-1])[0] / 0.5 > 0.5
+    assert int(marked.sum()) == 1
