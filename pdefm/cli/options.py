@@ -82,6 +82,8 @@ def print_lines(*lines: str) -> None:
 
 def print_table(title: str, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """A table on stdout."""
+    if not _is_main_process():
+        return
     from rich.console import Console
     from rich.table import Table
 

@@ -11,6 +11,7 @@ from pdefm.data.trajectory import Source, Trajectory, uniform_boundary
 from pdefm.errors import DataError, EnvironmentFault, RecipeError
 from pdefm.files import write_json_atomic
 from pdefm.pdes import PDES
+from pdefm.pdes.sample import SAMPLING_VERSION, solve_samples
 from pdefm.provenance import package_versions
 from pdefm.registry import nearest_name_hint
 
@@ -149,6 +150,7 @@ def _plan(
         )
     return {
         "configuration": pde.configuration(),
+        "sampling_version": SAMPLING_VERSION,
         "num_trajectories": num_trajectories,
         "resolution": list(pde.grid(resolution).shape),
         "num_frames": num_frames,
@@ -212,8 +214,6 @@ class _SolvedTrajectories(TrajectorySequence):
         )
 
     def _solve(self, chunk: int) -> "Solution":
-        from pdefm.pdes.sample import solve_samples
-
         if self._solution is None or chunk != self._chunk:
             self._solution = solve_samples(
                 self.pde,

@@ -14,6 +14,8 @@ from pdefm.domain import BoundaryCondition, Grid
 from pdefm.errors import NumericalError, RecipeError
 from pdefm.pdes.base import PDE
 
+SAMPLING_VERSION = 1
+"""Grows whenever the rules below would give other samples for the same seed."""
 MAX_ATTEMPTS = 8
 EXPLOSION_FACTOR = 1e3
 """A sample may not grow beyond this many times its largest initial value."""
