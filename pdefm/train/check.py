@@ -8,7 +8,7 @@ from pdefm.errors import RecipeError
 from pdefm.models.dpot.modeling_dpot import DPOTModel
 from pdefm.tasks.forecasting import ForecastingTask
 from pdefm.train.data import (
-    check_patch,
+    check_grids,
     make_mixture,
     make_processor,
     open_sources,
@@ -40,7 +40,7 @@ def check_recipe(recipe: PretrainRecipe) -> dict[str, Any]:
             do="Change one of them",
         )
     sources = open_sources(recipe.data)
-    check_patch(sources, recipe.model.patch_size)
+    check_grids(sources, recipe.model.patch_size)
     processor = make_processor(
         sources,
         history=recipe.model.history,

@@ -66,19 +66,27 @@ def _checked_shift(source: OpenedSource) -> OpenedSource:
     return source
 
 
-def check_patch(sources: Sequence[OpenedSource], patch_size: int) -> None:
-    """Refuse grids that the patches do not tile.
+def check_grids(
+    sources: Sequence[OpenedSource], patch_size: int, num_dims: int | None = None
+) -> int:
+    """Refuse grids that the patches do not tile; returns the number of space axes.
+
+    Args:
+        sources: All must have equally many space axes.
+        patch_size: Of the model.
+        num_dims: Space axes of the model; ``None`` takes those of the first source.
 
     Raises:
         DataError: Names the source and its grid.
     """
     for source in sources:
         shape = source.first.grid.shape
-        if len(shape) != 2:
+        num_dims = len(shape) if num_dims is None else num_dims
+        if len(shape) != num_dims or num_dims not in (2, 3):
             raise DataError(
-                f"{source.name}: this model takes fields on two space axes",
+                f"{source.name}: this model takes fields on {num_dims} space axes (2 or 3)",
                 got=f"{len(shape)} axes {shape}",
-                do="Use 2-D data",
+                do="Use such data, all sources with equally many axes",
             )
         if any(size % patch_size for size in shape):
             raise DataError(
@@ -86,6 +94,8 @@ def check_patch(sources: Sequence[OpenedSource], patch_size: int) -> None:
                 got=" x ".join(map(str, shape)),
                 do=f"Crop or resample to multiples of {patch_size}, or change model.patch_size",
             )
+    assert num_dims is not None
+    return num_dims
 
 
 def _windows(

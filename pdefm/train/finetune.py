@@ -17,7 +17,7 @@ from pdefm.train.accelerator import Engine
 from pdefm.train.assemble import assemble_and_run
 from pdefm.train.data import (
     OpenedSource,
-    check_patch,
+    check_grids,
     make_processor,
     open_sources,
 )
@@ -89,7 +89,7 @@ def finetune(
     with engine.main_first():
         sources = open_sources(recipe.data, str(engine.device))
     check_fields(base, sources, recipe.add_fields)
-    check_patch(sources, base.config.patch_size)
+    check_grids(sources, base.config.patch_size, base.config.num_dims)
     processor = adapted_processor(base_processor, sources)
     torch.manual_seed(recipe.seed)
     model = adapter.attach(base)

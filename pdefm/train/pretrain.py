@@ -14,7 +14,7 @@ from pdefm.train.accelerator import Engine
 from pdefm.train.assemble import assemble_and_run
 from pdefm.train.data import (
     OpenedSource,
-    check_patch,
+    check_grids,
     make_processor,
     open_sources,
 )
@@ -37,6 +37,7 @@ def make_config(
     latent = [size // section.patch_size for size in grid]
     return DPOTConfig(
         **values,
+        num_dims=len(grid),
         field_names=list(processor.fields),
         position_size=latent if section.learned_positions else None,
     )
@@ -50,7 +51,7 @@ def build_model(
     Raises:
         DataError: Data that do not fit the model or are not finite.
     """
-    check_patch(sources, recipe.model.patch_size)
+    check_grids(sources, recipe.model.patch_size)
     processor = make_processor(
         sources,
         history=recipe.model.history,

@@ -9,19 +9,32 @@ import torch
 from safetensors import safe_open
 
 from pdefm.errors import DataError, ModelError
-from pdefm.models.dpot.convert_dpot import convert_dpot, convert_state_dict, infer_config
+from pdefm.models.dpot.configuration_dpot import DPOTConfig
+from pdefm.models.dpot.convert_dpot import (
+    convert_dpot,
+    convert_state_dict,
+    infer_config,
+    transfer_blocks,
+)
 from pdefm.models.dpot.modeling_dpot import DPOTModel
-from tests.reference.dpot_literal import dpot_literal
+from tests.reference.dpot_literal import ACTIVATIONS, dpot_literal
+from tests.reference.rebuild_weights import checksum, rebuild
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dpot"
 
 
+TOLERANCE = {"atol": 5e-5, "rtol": 1e-4}
+TOLERANCE_3D = {"atol": 2e-4, "rtol": 1e-4}
+
+
 def load_fixture(name):
+    """Original state dict, recorded input and output, and the original constructor's arguments."""
     with safe_open(GOLDEN / f"{name}.safetensors", "pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        config = json.loads(file.metadata()["config"])
-    recorded = {key: tensors.pop(key) for key in ("input", "output", "cls")}
-    return tensors, recorded["input"], recorded["output"], config
+        metadata = file.metadata()
+    tensors.pop("cls", None)
+    x, y = tensors.pop("input"), tensors.pop("output")
+    return tensors, x, y, json.loads(metadata["config"])
 
 
 def build(state, config):
@@ -32,22 +45,95 @@ def build(state, config):
 
 
 def channels_first(x):
-    return x.permute(0, 3, 4, 1, 2)  # [B, T, C, X, Y]
+    return x.movedim((-2, -1), (1, 2))  # [B, T, C, *space]
 
 
-@pytest.mark.parametrize("name", ["a_2d_expmlp", "a2_2d_allmodes"])
+def predict(state, config, x):
+    with torch.no_grad():
+        return build(state, config)(channels_first(x)).prediction
+
+
+def tolerance(state):
+    return TOLERANCE_3D if state["pos_embed"].ndim == 5 else TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "name", ["a_2d_expmlp", "a2_2d_allmodes", "e_legacy_expected", "d_3d", "f_2d_to_3d"]
+)
 def test_output_equals_the_recorded_one(name):
     state, x, expected, config = load_fixture(name)
-    with torch.no_grad():
-        prediction = build(state, config)(channels_first(x)).prediction
-    torch.testing.assert_close(prediction, channels_first(expected), atol=5e-5, rtol=1e-4)
+    state = {key: value for key, value in state.items() if not key.startswith("src2d.")}
+    prediction = predict(state, config, x)
+    torch.testing.assert_close(prediction, channels_first(expected), **tolerance(state))
 
 
-@pytest.mark.parametrize("name", ["a_2d_expmlp", "a2_2d_allmodes"])
+@pytest.mark.parametrize("name", ["a_2d_expmlp", "a2_2d_allmodes", "d_3d"])
 def test_literal_transcription_equals_the_recorded_output(name):
     state, x, expected, config = load_fixture(name)
-    y = dpot_literal(state, x, modes=config["modes"], act=config["act"], num_out=3)
-    torch.testing.assert_close(y.float(), expected, atol=5e-5, rtol=1e-4)
+    num_out = config["out_channels"]
+    y = dpot_literal(state, x, modes=config["modes"], act=config["act"], num_out=num_out)
+    torch.testing.assert_close(y.float(), expected, **tolerance(state))
+
+
+def tiny_shapes():
+    """Names and shapes of the published Ti, class head included."""
+    D, E, L, p = 512, 35, 32, 8
+    shapes = {
+        "pos_embed": (1, D, 16, 16),
+        "patch_embed.proj.0.weight": (E, 7, p, p),
+        "patch_embed.proj.0.bias": (E,),
+        "patch_embed.proj.2.weight": (D, E, 1, 1),
+        "patch_embed.proj.2.bias": (D,),
+        "time_agg_layer.w": (10, D, D),
+        "time_agg_layer.gamma": (1, D),
+        "out_layer.0.weight": (D, L, p, p),
+        "out_layer.0.bias": (L,),
+        "out_layer.2.weight": (L, L, 1, 1),
+        "out_layer.2.bias": (L,),
+        "out_layer.4.weight": (4, L, 1, 1),
+        "out_layer.4.bias": (4,),
+        "cls_head.4.weight": (12, D),
+        "cls_head.4.bias": (12,),
+    }
+    for i in (0, 2):
+        shapes |= {f"cls_head.{i}.weight": (D, D), f"cls_head.{i}.bias": (D,)}
+    for i in range(4):
+        for part in ("norm1", "norm2"):
+            shapes |= {f"blocks.{i}.{part}.{leaf}": (D,) for leaf in ("weight", "bias")}
+        for part in (0, 2):
+            shapes |= {f"blocks.{i}.mlp.{part}.weight": (D, D, 1, 1)}
+            shapes |= {f"blocks.{i}.mlp.{part}.bias": (D,)}
+        for k in (1, 2):
+            shapes |= {f"blocks.{i}.filter.w{k}": (2, 4, D // 4, D // 4)}
+            shapes |= {f"blocks.{i}.filter.b{k}": (2, 4, D // 4)}
+    return shapes
+
+
+def test_the_published_tiny_shape_equals_the_recorded_output():
+    with safe_open(GOLDEN / "c_tiny_128.safetensors", "pt") as file:
+        x, expected = file.get_tensor("input"), file.get_tensor("output")
+        metadata = file.metadata()
+    weights = {n: rebuild(int(metadata["seed"]), n, s) for n, s in tiny_shapes().items()}
+    assert checksum(weights) == metadata["weights_sha256"]
+    assert sum(w.size for w in weights.values()) == int(metadata["n_params"])
+    state = {name: torch.from_numpy(value) for name, value in weights.items()}
+    prediction = predict(state, json.loads(metadata["config"]), x)
+    torch.testing.assert_close(prediction, channels_first(expected), **TOLERANCE)
+
+
+def test_blocks_and_time_aggregation_transfer_from_2d_to_3d():
+    tensors, x, expected, config = load_fixture("f_2d_to_3d")
+    target = {name: t for name, t in tensors.items() if not name.startswith("src2d.")}
+    source = {name.removeprefix("src2d."): t for name, t in tensors.items() if "src2d." in name}
+    model = build(target, config)
+    flat = build(source, config)
+    with torch.no_grad():
+        for parameter in [*model.layers.parameters(), model.time_aggregation.weight]:
+            parameter.zero_()
+    transfer_blocks(flat, model, time_aggregation=True)
+    with torch.no_grad():
+        prediction = model(channels_first(x)).prediction
+    torch.testing.assert_close(prediction, channels_first(expected), **TOLERANCE_3D)
 
 
 def test_hidden_states_equal_the_recorded_ones():
@@ -66,25 +152,44 @@ def test_hidden_states_equal_the_recorded_ones():
     assert len(seen) == 6
 
 
+def with_normalization(state, num_fields):
+    """The same weights with the published ``normalize`` switch on."""
+    generator = torch.Generator().manual_seed(2)
+    D = state["pos_embed"].shape[1]
+    for name in ("scale_feats_mu", "scale_feats_sigma"):
+        state[f"{name}.weight"] = 0.3 * torch.randn(D, 2 * num_fields, generator=generator)
+        state[f"{name}.bias"] = 0.3 * torch.randn(D, generator=generator)
+
+
+@pytest.mark.parametrize("activation", ["gelu", *sorted(ACTIVATIONS.keys() - {"gelu"})])
 @pytest.mark.parametrize(
-    ("activation", "modes", "exponential", "horizon"),
-    [("relu", 3, True, 2), ("silu", 5, False, 1), ("tanh", 7, True, 3)],
+    ("fixture", "modes", "exponential", "horizon", "normalize"),
+    [
+        ("a_2d_expmlp", 3, True, 2, False),
+        ("a_2d_expmlp", 5, False, 1, True),
+        ("a_2d_expmlp", 7, True, 3, True),
+        ("d_3d", 3, False, 2, True),
+    ],
 )
 def test_other_configurations_equal_the_literal_transcription(
-    activation, modes, exponential, horizon
+    fixture, activation, modes, exponential, horizon, normalize
 ):
-    state, x, _, _ = load_fixture("a_2d_expmlp")
+    state, x, _, config = load_fixture(fixture)
+    num_fields, L = config["in_channels"], state["out_layer.2.bias"].shape[0]
+    ones = (1,) * (state["pos_embed"].ndim - 2)
     if not exponential:
         del state["time_agg_layer.gamma"]
+    if normalize:
+        with_normalization(state, num_fields)
     generator = torch.Generator().manual_seed(1)
-    state["out_layer.4.weight"] = torch.randn(3 * horizon, 16, 1, 1, generator=generator)
-    state["out_layer.4.bias"] = torch.randn(3 * horizon, generator=generator)
-    config = {"in_channels": 3, "modes": modes, "act": activation}
-    expected = dpot_literal(state, x, modes=modes, act=activation, num_out=3)
-    with torch.no_grad():
-        prediction = build(state, config)(channels_first(x)).prediction
+    # Small enough for outputs of order one, whatever the activation lets through.
+    last = 0.2 * torch.randn(num_fields * horizon, L, *ones, generator=generator)
+    state["out_layer.4.weight"] = last
+    state["out_layer.4.bias"] = torch.randn(num_fields * horizon, generator=generator)
+    expected = dpot_literal(state, x, modes=modes, act=activation, num_out=num_fields)
+    prediction = predict(state, config | {"modes": modes, "act": activation}, x)
     assert prediction.shape[1] == horizon
-    torch.testing.assert_close(prediction.double(), channels_first(expected), atol=5e-5, rtol=1e-4)
+    torch.testing.assert_close(prediction.double(), channels_first(expected), **tolerance(state))
 
 
 def save_checkpoint(path, state, prefix=""):
@@ -144,3 +249,42 @@ def test_a_missing_tensor_is_not_skipped_silently(tmp_path):
     del state["blocks.1.mlp.0.bias"]
     with pytest.raises(ModelError, match=r"layers\.1\.fc1\.bias"):
         convert_dpot(save_checkpoint(tmp_path / "m.pth", state))
+
+
+def test_the_checkpoint_that_the_original_training_saved_converts():
+    _, x, expected, _ = load_fixture("e_legacy_expected")
+    model, processor, dropped = convert_dpot(GOLDEN / "e_legacy_single.pth")
+    assert len(dropped) == 6
+    assert processor.padding_value == 1.0
+    with torch.no_grad():
+        prediction = model.eval()(channels_first(x)).prediction
+    torch.testing.assert_close(prediction, channels_first(expected), **TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "depth", "heads", "ratio", "decoder", "published"),
+    [
+        (512, 4, 4, 1, 32, 7_534_643),
+        (1024, 6, 8, 1, 32, 30_801_459),
+        (1024, 12, 8, 4, 32, 122_125_875),
+        (1536, 24, 16, 4, 128, 509_018_739),
+        (2048, 27, 8, 4, 128, 1_031_082_099),
+    ],
+)
+def test_published_sizes_have_the_published_number_of_parameters(
+    hidden, depth, heads, ratio, decoder, published
+):
+    config = DPOTConfig(
+        field_names=["a", "b", "c", "d"],
+        hidden_size=hidden,
+        num_hidden_layers=depth,
+        num_attention_heads=heads,
+        mlp_ratio=float(ratio),
+        decoder_size=decoder,
+        position_size=[16, 16],
+        spectral_output_bias=True,
+    )
+    with torch.device("meta"):
+        model = DPOTModel(config)
+    class_head = 2 * hidden * (hidden + 1) + 12 * (hidden + 1)
+    assert model.num_parameters() + class_head == published

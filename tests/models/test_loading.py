@@ -73,8 +73,8 @@ def test_a_tensor_of_another_shape_is_named(folder):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_weight_that_is_not_finite_is_named(folder, value):
-    edit_weights(folder, lambda tensors: tensors["decoder.upsample.bias"][2].fill_(value))
-    assert "not finite: got decoder.upsample.bias" in refusal(folder)
+    edit_weights(folder, lambda tensors: tensors["decoder.upsample_bias"][2].fill_(value))
+    assert "not finite: got decoder.upsample_bias" in refusal(folder)
 
 
 @pytest.mark.parametrize("size", [0, 7, 3000, -1])

@@ -41,8 +41,8 @@ def test_a_grid_that_the_patch_does_not_divide_is_refused():
 
 @pytest.mark.parametrize("shape", [(3, 2, 16, 16), (1, 3, 2, 8, 8, 8), (1, 3, 2, 64)])
 @pytest.mark.usefixtures("users_shapes")
-def test_a_history_that_is_not_2d_is_refused(shape):
-    assert "[batch, frames, channel, nx, ny]" in refusal(tiny_model(), torch.zeros(shape))
+def test_a_history_with_other_axes_is_refused(shape):
+    assert "[batch, frames, channel, x, y]" in refusal(tiny_model(), torch.zeros(shape))
 
 
 @pytest.mark.parametrize("size", [(8, 24), (24, 8), (32, 32), (4, 4), (20, 12)])
@@ -70,7 +70,7 @@ def test_the_position_table_is_used_as_it_is_on_its_own_grid_and_interpolated_on
 
 
 def test_coordinates_run_from_zero_to_one_along_their_own_axis():
-    grid = coordinates(3, 5, 9, torch.zeros(1))
+    grid = coordinates(3, (5, 9), torch.zeros(1))
     assert grid.shape == (3, 3, 5, 9)
     assert grid[0, 0, :, 4].tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
     assert grid[2, 1, 3, [0, 4, 8]].tolist() == [0.0, 0.5, 1.0]

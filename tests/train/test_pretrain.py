@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from pdefm.data.batch import Batch
+from pdefm.data.open import open_trajectories
 from pdefm.errors import DataError, NumericalError, RecipeError
+from pdefm.evaluation.rollout import rollout
 from pdefm.models.loading import load_model
 from pdefm.train.checkpoint import committed_checkpoints
 from pdefm.train.loop import validation_errors
@@ -209,10 +211,35 @@ def test_three_axes_and_two_units_of_a_field_are_refused(tmp_path, tiny_run):
     sea, air = tiny_run.sources
     with pytest.raises(RecipeError, match="'velocity_x' comes in two units: got 'm/s' and 'km/h'"):
         build(sea | {"names": ["velocity_x"], "units": ["km/h"], "name": "x"}, air)
-    np.save(tmp_path / "cube.npy", np.ones((2, 5, 4, 4, 4), np.float32))
-    cube = {"name": "cube", "path": str(tmp_path / "cube.npy"), "axes": "N T X Y Z"}
-    with pytest.raises(DataError, match="two space axes: got 3 axes"):
-        build(cube)
+    cube = write_cube(tmp_path)
+    with pytest.raises(DataError, match=r"on 3 space axes \(2 or 3\): got 2 axes"):
+        build(air, cube)
+    np.save(tmp_path / "line.npy", np.ones((2, 5, 4), np.float32))
+    with pytest.raises(DataError, match="got 1 axes"):
+        build({"name": "line", "path": str(tmp_path / "line.npy"), "axes": "N T X"})
+
+
+def write_cube(folder):
+    """Decaying waves on a small cube, as a source of a recipe."""
+    t = np.arange(6).reshape(1, -1, 1, 1, 1)
+    x, y, z = np.meshgrid(*[np.arange(8) / 8] * 3, indexing="ij")
+    phase = np.arange(4).reshape(-1, 1, 1, 1, 1)
+    waves = np.sin(2 * np.pi * (x + y - z) + phase + 0.3 * t) * np.exp(-0.1 * t)
+    np.save(folder / "cube.npy", waves.astype(np.float32))
+    return {"name": "cube", "path": str(folder / "cube.npy"), "axes": "N T X Y Z", "names": ["h"]}
+
+
+def test_three_dimensional_data_train_and_roll_out(tmp_path):
+    source = write_cube(tmp_path)
+    recipe = tiny_recipe([source], max_steps=60, learning_rate=1e-2)
+    summary = pretrain(recipe, tmp_path / "run")
+    found = [line["loss"] for line in training_lines(tmp_path / "run")]
+    assert found[-1] < 0.9 * found[0]
+    model, processor = load_model(tmp_path / "run" / "checkpoints" / "step-000060" / "model")
+    assert model.config.num_dims == 3
+    start = open_trajectories(source["path"], axes="N T X Y Z", names="h")[0].frames(0, 3)
+    assert rollout(model, processor, start, 2).fields.shape == (2, 1, 8, 8, 8)
+    assert summary["step"] == 60
 
 
 def build(*sources):

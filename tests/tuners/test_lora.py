@@ -71,7 +71,7 @@ def test_the_update_is_scaled_by_alpha_over_r():
         model = trained(lora_alpha=alpha, modules_to_save=(), target_modules=("fc1",),
                         target_parameters=())  # fmt: skip
         layer = model.base_model.model.layers[0].fc1
-        z = torch.ones(1, 16, 4, 4)
+        z = torch.ones(1, 16, 9)
         changes.append(layer(z) - layer.base_layer(z))
     torch.testing.assert_close(changes[1], 2 * changes[0], atol=1e-5, rtol=1e-4)
 

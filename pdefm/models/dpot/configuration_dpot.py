@@ -5,6 +5,7 @@ from typing import Any, no_type_check
 from transformers import PreTrainedConfig
 
 from pdefm.errors import ModelError
+from pdefm.models.activations import activation_names
 from pdefm.models.auto import register_auto_classes
 from pdefm.registry import nearest_name_hint
 
@@ -51,6 +52,13 @@ class DPOTConfig(PreTrainedConfig):
         position_size: Latent points per axis of the learned position table; other latent grids
             interpolate it. ``None`` means no table.
         coordinate_channels: Appends x, y and t in [0, 1] to the fields before the patch embedding.
+        num_dims: Space axes, 2 or 3.
+        last_axis_modes: Kept frequencies of the last axis where they differ from ``num_modes``, as
+            in the published 3-D models (8).
+        spectral_act: Activation inside the mixer; ``None`` is ``hidden_act``. The published 3-D
+            models always have ``gelu`` there.
+        instance_normalization: Scale every sample by mean and deviation of its own history, and
+            tell the latent grid both by a linear modulation (the published ``normalize`` switch).
         prediction: ``increment`` adds the output to the last frame of the history; ``state`` (the
             published models) is the output itself.
 
@@ -78,6 +86,10 @@ class DPOTConfig(PreTrainedConfig):
     position_size: list[int] | None = None
     coordinate_channels: bool = True
     prediction: str = "increment"
+    num_dims: int = 2
+    last_axis_modes: int | None = None
+    spectral_act: str | None = None
+    instance_normalization: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Check what a wrong value would only break deep inside the model.
@@ -91,19 +103,19 @@ class DPOTConfig(PreTrainedConfig):
         self._check_sizes()
 
     def _check_names(self) -> None:
-        from transformers.activations import ACT2FN
-
+        activations = activation_names()
         for key, known in (
             ("time_aggregation", TIME_AGGREGATIONS),
             ("mode_truncation", TRUNCATIONS),
             ("prediction", PREDICTIONS),
-            ("hidden_act", ACT2FN),
+            ("hidden_act", activations),
+            ("spectral_act", [None, *activations]),
         ):
             if getattr(self, key) not in known:
                 raise ModelError(
                     f"unknown {key}",
                     got=f"'{getattr(self, key)}'",
-                    do=nearest_name_hint(str(getattr(self, key)), list(known)),
+                    do=nearest_name_hint(str(getattr(self, key)), [n for n in known if n]),
                 )
         names = self.field_names or []
         if len(set(names)) != len(names) or not names:
@@ -115,8 +127,12 @@ class DPOTConfig(PreTrainedConfig):
 
     def _check_sizes(self) -> None:
         sizes = {key: getattr(self, key) for key in SIZES}
-        if self.num_modes is not None:
-            sizes["num_modes"] = self.num_modes
+        optional = {"num_modes": self.num_modes, "last_axis_modes": self.last_axis_modes}
+        sizes |= {key: size for key, size in optional.items() if size is not None}
+        if self.num_dims not in (2, 3):
+            raise ModelError("num_dims must be 2 or 3", got=self.num_dims)
+        if self.position_size is not None and len(self.position_size) != self.num_dims:
+            raise ModelError(f"position_size needs {self.num_dims} numbers", got=self.position_size)
         for key, size in sizes.items():
             if not isinstance(size, int) or size < 1:
                 raise ModelError(f"{key} must be a whole number, at least 1", got=repr(size))

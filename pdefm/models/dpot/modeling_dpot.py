@@ -9,17 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils.generic import ModelOutput
 
 from pdefm.errors import ModelError
+from pdefm.models.activations import make_activation
 from pdefm.models.auto import register_auto_classes
 from pdefm.models.dpot.configuration_dpot import NUM_GROUPS, DPOTConfig
 from pdefm.models.mixers import MIXERS
+from pdefm.models.processing_pde import STD_FLOOR, sample_mean
 from pdefm.registry import nearest_name_hint
-
-NUM_COORDINATES = 3  # x, y, t
 
 
 @dataclass
@@ -27,8 +26,8 @@ class DPOTOutput(ModelOutput):
     """What the model returns.
 
     Args:
-        prediction: The next ``horizon`` frames, normalised, ``[batch, horizon, channel, nx, ny]``.
-        last_hidden_state: Output of the last block, ``[batch, hidden_size, height, width]``.
+        prediction: The next ``horizon`` frames, normalised, ``[batch, horizon, channel, *space]``.
+        last_hidden_state: Output of the last block, ``[batch, hidden_size, *latent]``.
     """
 
     # ModelOutput asks for a default, and the model always sets both.
@@ -36,14 +35,14 @@ class DPOTOutput(ModelOutput):
     last_hidden_state: Tensor = None  # pyright: ignore[reportAssignmentType]
 
 
-def coordinates(history: int, nx: int, ny: int, like: Tensor) -> Float[Tensor, "history 3 nx ny"]:
-    """Channels x, y, t in [0, 1], both ends included, with the dtype and device of ``like``."""
-    t, x, y = (
-        torch.linspace(0, 1, n, dtype=torch.float64, device=like.device) for n in (history, nx, ny)
-    )
-    full = (history, nx, ny)
-    stacked = [x[None, :, None].expand(full), y.expand(full), t[:, None, None].expand(full)]
-    return torch.stack(stacked, 1).to(like.dtype)  # [T, 3, nx, ny]
+def coordinates(
+    history: int, shape: tuple[int, ...], like: Tensor
+) -> Float[Tensor, "history coordinate *space"]:
+    """Channels x, y(, z), t in [0, 1], both ends included, with dtype and device of ``like``."""
+    sizes = (*shape, history)
+    lines = [torch.linspace(0, 1, n, dtype=torch.float64, device=like.device) for n in sizes]
+    mesh = torch.stack(torch.meshgrid(*lines, indexing="ij"))  # [n + 1, *space, T]
+    return mesh.movedim(-1, 0).to(like.dtype)  # [T, n + 1, *space]
 
 
 class DPOTPatchEmbedding(nn.Module):
@@ -55,46 +54,48 @@ class DPOTPatchEmbedding(nn.Module):
 
     def __init__(self, config: DPOTConfig) -> None:
         super().__init__()
-        E, p = config.patch_feature_size, config.patch_size
-        self.patch_size = p
-        self.field_weight = nn.Parameter(torch.empty(len(config.field_names or ()), E, p, p))
+        E, p, n = config.patch_feature_size, config.patch_size, config.num_dims
+        self.patch_size, self.num_dims = p, n
+        self.field_weight = nn.Parameter(torch.empty(len(config.field_names or ()), E, *[p] * n))
         self.coordinate_weight = (
-            nn.Parameter(torch.empty(NUM_COORDINATES, E, p, p))
-            if config.coordinate_channels
-            else None
+            nn.Parameter(torch.empty(n + 1, E, *[p] * n)) if config.coordinate_channels else None
         )
         self.bias = nn.Parameter(torch.empty(E))
-        self.activation = ACT2FN[config.hidden_act]
+        self.activation = make_activation(config.hidden_act)
 
     def initialize(self) -> None:
         """Uniform with the usual fan-in bound of a strided convolution."""
-        bound = (self.patch_size**2 * 4) ** -0.5  # a handful of channels is the usual fan-in
+        # The fan-in of a handful of channels, whatever the size of the vocabulary.
+        bound = (self.patch_size**self.num_dims * 4) ** -0.5
         init.uniform_(self.field_weight, -bound, bound)
         if self.coordinate_weight is not None:
             init.uniform_(self.coordinate_weight, -bound, bound)
         init.zeros_(self.bias)
 
     def forward(
-        self, history: Float[Tensor, "batch time channel nx ny"], field_ids: list[int]
-    ) -> Float[Tensor, "batch height width time feature"]:
+        self, history: Float[Tensor, "batch time channel *space"], field_ids: list[int]
+    ) -> Float[Tensor, "batch *latent time feature"]:
         """Fields to patch features.
 
         Kernel equals stride, so the convolution is one matrix product over patches.
         """
-        _, T, _, nx, ny = history.shape
-        kernel = self.field_weight[field_ids].transpose(0, 1).flatten(1)  # [E, C p p]
-        features = F.linear(self._patches(history), kernel, self.bias)  # [B, H, W, T, E]
+        _, T, _, *space = history.shape
+        kernel = self.field_weight[field_ids].transpose(0, 1).flatten(1)  # [E, C p^n]
+        features = F.linear(self._patches(history), kernel, self.bias)  # [B, *latent, T, E]
         if self.coordinate_weight is not None:
-            grid = coordinates(T, nx, ny, history)[None]
-            kernel = self.coordinate_weight.transpose(0, 1).flatten(1)  # [E, 3 p p]
+            grid = coordinates(T, tuple(space), history)[None]
+            kernel = self.coordinate_weight.transpose(0, 1).flatten(1)  # [E, (n + 1) p^n]
             features = features + F.linear(self._patches(grid), kernel)
         return self.activation(features)
 
     def _patches(self, frames: Tensor) -> Tensor:
-        """``[B, T, C, nx, ny]`` to ``[B, H, W, T, C p p]``."""
-        p = self.patch_size
-        blocks = frames.unflatten(4, (-1, p)).unflatten(3, (-1, p))  # [B, T, C, H, p, W, p]
-        return blocks.permute(0, 3, 5, 1, 2, 4, 6).flatten(4)  # [B, H, W, T, C p p]
+        """``[B, T, C, *space]`` to ``[B, *latent, T, C p^n]``."""
+        n = self.num_dims
+        for axis in range(n + 2, 2, -1):
+            frames = frames.unflatten(axis, (-1, self.patch_size))
+        # now [B, T, C, X / p, p, Y / p, p, ...]
+        latent, inner = range(3, 2 * n + 3, 2), range(4, 2 * n + 4, 2)
+        return frames.permute(0, *latent, 1, 2, *inner).flatten(n + 2)  # [B, *latent, T, C p^n]
 
 
 class DPOTTimeAggregation(nn.Module):
@@ -134,22 +135,23 @@ class DPOTTimeAggregation(nn.Module):
         return self.weight * phase[:, :, None].to(self.weight.dtype)
 
     def forward(
-        self, features: Float[Tensor, "batch height width time feature"]
-    ) -> Float[Tensor, "batch hidden height width"]:
+        self, features: Float[Tensor, "batch *latent time feature"]
+    ) -> Float[Tensor, "batch hidden *latent"]:
         """Patch features to the latent grid."""
         weights = self._frame_weights()
         folded = torch.einsum("ie,tij->jte", self.projection.weight, weights)  # [D, T, E]
-        tokens = F.linear(features.flatten(3), folded.flatten(1))  # [B, H, W, D]
-        hidden_states = tokens.permute(0, 3, 1, 2)  # [B, D, H, W]
+        tokens = F.linear(features.flatten(-2), folded.flatten(1))  # [B, *latent, D]
+        hidden_states = tokens.movedim(-1, 1)  # [B, D, *latent]
         summed = weights.sum(0)  # [D, D]
+        ones = (1,) * (hidden_states.ndim - 2)
         if self.position is None:
-            return hidden_states + (self.projection.bias @ summed)[:, None, None]
-        latent = hidden_states.shape[-2:]
-        position = self.position
-        if position.shape[-2:] != latent:
-            position = F.interpolate(position, latent, mode="bicubic", align_corners=False)
-        position = position + self.projection.bias[:, None, None]
-        return hidden_states + torch.einsum("bihw,ij->bjhw", position, summed)
+            return hidden_states + (self.projection.bias @ summed).view(-1, *ones)
+        position, latent = self.position, hidden_states.shape[2:]
+        if position.shape[2:] != latent:
+            mode = {2: "bicubic", 3: "trilinear"}[len(latent)]
+            position = F.interpolate(position, latent, mode=mode, align_corners=False)
+        position = position + self.projection.bias.view(-1, *ones)
+        return hidden_states + torch.einsum("bi...,ij->bj...", position, summed)
 
 
 class DPOTLayer(GradientCheckpointingLayer):
@@ -161,16 +163,17 @@ class DPOTLayer(GradientCheckpointingLayer):
         self.norm1 = nn.GroupNorm(NUM_GROUPS, D)
         self.mixer = MIXERS[config.mixer](config)
         self.norm2 = nn.GroupNorm(NUM_GROUPS, D)
-        self.fc1 = nn.Conv2d(D, hidden, 1)
-        self.activation = ACT2FN[config.hidden_act]
-        self.fc2 = nn.Conv2d(hidden, D, 1)
+        self.fc1 = nn.Conv1d(D, hidden, 1)
+        self.activation = make_activation(config.hidden_act)
+        self.fc2 = nn.Conv1d(hidden, D, 1)
 
     def forward(
-        self, hidden_states: Float[Tensor, "batch hidden height width"]
-    ) -> Float[Tensor, "batch hidden height width"]:
+        self, hidden_states: Float[Tensor, "batch hidden *latent"]
+    ) -> Float[Tensor, "batch hidden *latent"]:
         """Latent grid in and out."""
         mixed = self.norm2(self.mixer(self.norm1(hidden_states)))
-        return hidden_states + self.fc2(self.activation(self.fc1(mixed)))
+        update = self.fc2(self.activation(self.fc1(mixed.flatten(2))))  # [B, D, positions]
+        return hidden_states + update.view_as(hidden_states)
 
 
 class DPOTDecoder(nn.Module):
@@ -179,41 +182,86 @@ class DPOTDecoder(nn.Module):
     def __init__(self, config: DPOTConfig) -> None:
         super().__init__()
         L, p, num_fields = config.decoder_size, config.patch_size, len(config.field_names or ())
-        self.upsample = nn.ConvTranspose2d(config.hidden_size, L, p, stride=p)
-        self.projection = nn.Conv2d(L, L, 1)
+        self.upsample_weight = nn.Parameter(
+            torch.empty(config.hidden_size, L, *[p] * config.num_dims)
+        )
+        self.upsample_bias = nn.Parameter(torch.empty(L))
+        self.projection = nn.Linear(L, L)
         self.field_weight = nn.Parameter(torch.empty(num_fields, config.horizon, L))
         self.field_bias = nn.Parameter(torch.empty(num_fields, config.horizon))
-        self.activation = ACT2FN[config.hidden_act]
+        self.activation = make_activation(config.hidden_act)
         self.starts_at_zero = config.prediction == "increment"
 
     def initialize(self) -> None:
         """An increment starts at zero, so an untrained model is the persistence forecast."""
-        bound = 0.0 if self.starts_at_zero else self.projection.in_channels**-0.5
+        D, L = self.upsample_weight.shape[:2]
+        init.uniform_(self.upsample_weight, -(D**-0.5), D**-0.5)
+        init.zeros_(self.upsample_bias)
+        bound = 0.0 if self.starts_at_zero else L**-0.5
         init.uniform_(self.field_weight, -bound, bound)
         init.zeros_(self.field_bias)
 
     def forward(
-        self, hidden_states: Float[Tensor, "batch hidden height width"], field_ids: list[int]
-    ) -> Float[Tensor, "batch horizon channel nx ny"]:
+        self, hidden_states: Float[Tensor, "batch hidden *latent"], field_ids: list[int]
+    ) -> Float[Tensor, "batch horizon channel *space"]:
         """Latent grid to frames of the named fields.
 
         Kernel equals stride and all that follows is pointwise, so every pixel of a patch is a row
         of matrix products, and only the finished fields are put in place.
         """
-        L, p = self.projection.in_channels, self.upsample.stride[0]
-        tokens = hidden_states.permute(0, 2, 3, 1)  # [B, H, W, D]
-        kernel = self.upsample.weight.permute(0, 2, 3, 1).flatten(1)  # [D, p p L]
-        pixels = (tokens @ kernel).unflatten(-1, (p, p, L))  # [B, H, W, p, p, L]
-        pixels = self.activation(pixels + cast(Tensor, self.upsample.bias))
-        pixels = self.activation(F.linear(pixels, *self._pointwise()))
+        n = hidden_states.ndim - 2
+        patch = self.upsample_weight.shape[2:]
+        tokens = hidden_states.movedim(1, -1)  # [B, *latent, D]
+        kernel = self.upsample_weight.movedim(1, -1).flatten(1)  # [D, p^n L]
+        pixels = (tokens @ kernel).unflatten(-1, (*patch, -1))  # [B, *latent, *patch, L]
+        pixels = self.activation(pixels + self.upsample_bias)
+        pixels = self.activation(self.projection(pixels))
         weight = self.field_weight[field_ids].transpose(0, 1)  # [T', C, L]
         bias = self.field_bias[field_ids].T  # [T', C]
-        frames = F.linear(pixels, weight.flatten(0, 1), bias.flatten())  # [B, H, W, p, p, T' C]
-        frames = frames.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)  # [B, T' C, nx, ny]
-        return frames.unflatten(1, weight.shape[:2])  # [B, T', C, nx, ny]
+        # [B, *latent, *patch, T' C]
+        frames = F.linear(pixels, weight.flatten(0, 1), bias.flatten())
+        pairs = [axis for i in range(n) for axis in (1 + i, 1 + n + i)]
+        frames = frames.permute(0, 2 * n + 1, *pairs)  # [B, T' C, X / p, p, Y / p, p, ...]
+        for axis in range(2, n + 2):
+            frames = frames.flatten(axis, axis + 1)
+        return frames.unflatten(1, weight.shape[:2])  # [B, T', C, *space]
 
-    def _pointwise(self) -> tuple[Tensor, Tensor | None]:
-        return self.projection.weight[:, :, 0, 0], self.projection.bias
+
+class DPOTInstanceModulation(nn.Module):
+    """Tells the latent grid how a sample was scaled: ``z <- a z + b``.
+
+    ``a`` and ``b`` are linear in mean and deviation of every field; each field owns its slices.
+    Source: DPOT (arXiv 2403.03542), the published ``normalize`` switch.
+    """
+
+    def __init__(self, config: DPOTConfig) -> None:
+        super().__init__()
+        num_fields, D = len(config.field_names or ()), config.hidden_size
+        self.scale_weight = nn.Parameter(torch.empty(num_fields, 2, D))
+        self.scale_bias = nn.Parameter(torch.empty(D))
+        self.shift_weight = nn.Parameter(torch.empty(num_fields, 2, D))
+        self.shift_bias = nn.Parameter(torch.empty(D))
+
+    def initialize(self) -> None:
+        """Starts as the identity: ``a = 1``, ``b = 0``."""
+        init.zeros_(self.scale_weight)
+        init.zeros_(self.shift_weight)
+        init.ones_(self.scale_bias)
+        init.zeros_(self.shift_bias)
+
+    def forward(
+        self,
+        hidden_states: Float[Tensor, "batch hidden *latent"],
+        mean: Float[Tensor, "batch 1 channel *ones"],
+        std: Float[Tensor, "batch 1 channel *ones"],
+        field_ids: list[int],
+    ) -> Float[Tensor, "batch hidden *latent"]:
+        """Modulate by the statistics of the sample."""
+        statistics = torch.stack([mean.flatten(1), std.flatten(1)], -1)  # [B, C, 2]
+        weights = (self.scale_weight[field_ids], self.shift_weight[field_ids])  # [C, 2, D]
+        a, b = (torch.einsum("bcs,csd->bd", statistics, weight) for weight in weights)
+        shape = (*a.shape, *(1,) * (hidden_states.ndim - 2))
+        return (a + self.scale_bias).view(shape) * hidden_states + (b + self.shift_bias).view(shape)
 
 
 class DPOTPreTrainedModel(PreTrainedModel):
@@ -228,10 +276,8 @@ class DPOTPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Our own modules say how; the rest starts as PyTorch's fan-in uniform."""
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(module, nn.Linear | nn.Conv1d):
             fan_in = module.weight[0].numel()
-            if isinstance(module, nn.ConvTranspose2d):
-                fan_in = module.in_channels
             init.uniform_(module.weight, -(fan_in**-0.5), fan_in**-0.5)
             if module.bias is not None:
                 init.zeros_(module.bias)
@@ -243,7 +289,7 @@ class DPOTPreTrainedModel(PreTrainedModel):
 
 
 class DPOTModel(DPOTPreTrainedModel):
-    """Auto-regressive denoising operator transformer on named fields, 2-D.
+    """Auto-regressive denoising operator transformer on named fields, 2-D and 3-D.
 
     Maps the last ``history`` frames to the next ``horizon`` frames, in normalised units;
     :class:`~pdefm.models.processing_pde.PDEProcessor` holds the units and statistics.
@@ -258,6 +304,7 @@ class DPOTModel(DPOTPreTrainedModel):
         self.time_aggregation = DPOTTimeAggregation(config)
         self.layers = nn.ModuleList(DPOTLayer(config) for _ in range(config.num_hidden_layers))
         self.decoder = DPOTDecoder(config)
+        self.modulation = DPOTInstanceModulation(config) if config.instance_normalization else None
         self.post_init()
 
     def field_ids(self, field_names: tuple[str, ...] | list[str] | None) -> list[int]:
@@ -280,18 +327,18 @@ class DPOTModel(DPOTPreTrainedModel):
         return [known.index(name) for name in field_names]
 
     def _check(self, history: Tensor, field_ids: list[int]) -> None:
-        if history.ndim != 5:
+        n, p = self.config.num_dims, self.config.patch_size
+        if history.ndim != n + 3:
             raise ModelError(
-                "DPOT needs a history [batch, frames, channel, nx, ny]",
+                f"this DPOT needs a history [batch, frames, channel, {', '.join('xyz'[:n])}]",
                 got=list(history.shape),
-                do="Add the missing axes; only two space axes can be modelled",
+                do=f"Add the missing axes; the model has {n} space axes",
             )
-        p = self.config.patch_size
-        _, T, C, nx, ny = history.shape
-        if nx % p or ny % p:
+        _, T, C, *space = history.shape
+        if any(size % p for size in space):
             raise ModelError(
                 f"resolution must be divisible by the patch size {p}",
-                got=f"{nx} x {ny}",
+                got=" x ".join(map(str, space)),
                 do=f"Crop or resample to multiples of {p}",
             )
         if self.config.history != T:
@@ -309,9 +356,9 @@ class DPOTModel(DPOTPreTrainedModel):
 
     def forward(
         self,
-        history: Float[Tensor, "batch history channel nx ny"],
+        history: Float[Tensor, "batch history channel *space"],
         field_names: tuple[str, ...] | list[str] | None = None,
-        mask: Bool[Tensor, "batch nx ny"] | None = None,
+        mask: Bool[Tensor, "batch *space"] | None = None,
     ) -> DPOTOutput:
         """Predict the next frames.
 
@@ -321,24 +368,48 @@ class DPOTModel(DPOTPreTrainedModel):
             mask: True inside the domain; what lies outside never reaches the network.
 
         Returns:
-            Normalised ``prediction`` ``[batch, horizon, channel, nx, ny]`` and the last hidden
+            Normalised ``prediction`` ``[batch, horizon, channel, *space]`` and the last hidden
             state.
 
         Raises:
-            ModelError: Unknown or repeated field, wrong history length, grid that is not 2-D or not
-                divisible by the patch size.
+            ModelError: Unknown or repeated field, wrong history length, wrong number of space axes,
+                or a grid not divisible by the patch size.
         """
         field_ids = self.field_ids(field_names)
         self._check(history, field_ids)
         if mask is not None:
             history = history.masked_fill(~mask[:, None, None], 0.0)
+        if self.modulation is None:
+            hidden_states = self.time_aggregation(self.patch_embedding(history, field_ids))
+            return self._decode(hidden_states, history, field_ids)
+        mean, std = self._instance_scale(history, mask)
+        history = (history - mean) / std
+        if mask is not None:
+            history = history.masked_fill(~mask[:, None, None], 0.0)
         hidden_states = self.time_aggregation(self.patch_embedding(history, field_ids))
+        hidden_states = self.modulation(hidden_states, mean, std, field_ids)
+        output = self._decode(hidden_states, history, field_ids)
+        output.prediction = output.prediction * std + mean
+        return output
+
+    def _decode(self, hidden_states: Tensor, history: Tensor, field_ids: list[int]) -> DPOTOutput:
+        """Blocks and decoder, from the first latent grid on."""
         for layer in self.layers:
             hidden_states = layer(hidden_states)
         prediction = self.decoder(hidden_states, field_ids)
         if self.config.prediction == "increment":
             prediction = history[:, -1:] + prediction
         return DPOTOutput(prediction=prediction, last_hidden_state=hidden_states)
+
+    def _instance_scale(self, history: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Mean and unbiased deviation of each sample and field, ``[B, 1, C, 1, ...]``."""
+        mean = sample_mean(history, mask)
+        variance = sample_mean((history - mean).square(), mask)
+        points = history.shape[1] * history[0, 0, 0].numel()
+        if mask is not None:
+            count = history.shape[1] * mask.flatten(1).sum(1)  # [B]
+            points = count.view(-1, *(1,) * (history.ndim - 1))
+        return mean, (variance * points / (points - 1)).sqrt() + STD_FLOOR
 
     @torch.no_grad()
     def add_fields(self, new: dict[str, str | None]) -> None:
@@ -357,11 +428,14 @@ class DPOTModel(DPOTPreTrainedModel):
         if taken := [name for name in new if name in known]:
             raise ModelError("field is known already", got=taken[0], do="Leave it out")
         ids = [None if like is None else self.field_ids([like])[0] for like in new.values()]
-        for module, name in (
+        owners: list[tuple[nn.Module, str]] = [
             (self.patch_embedding, "field_weight"),
             (self.decoder, "field_weight"),
             (self.decoder, "field_bias"),
-        ):
+        ]
+        if self.modulation is not None:
+            owners += [(self.modulation, "scale_weight"), (self.modulation, "shift_weight")]
+        for module, name in owners:
             old = getattr(module, name)
             rows = [torch.zeros_like(old[0]) if i is None else old[i] for i in ids]
             grown = nn.Parameter(torch.cat([old, torch.stack(rows)]), old.requires_grad)

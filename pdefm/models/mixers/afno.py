@@ -1,13 +1,14 @@
 """Fourier attention: one small complex network, shared by all kept frequencies."""
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import initialization as init
-from transformers.activations import ACT2FN
 
+from pdefm.models.activations import make_activation
 from pdefm.models.dpot.configuration_dpot import DPOTConfig
 
 
@@ -27,9 +28,9 @@ def kept_rows(size: int, num_modes: int | None, truncation: str) -> list[int]:
 class AFNOMixer(nn.Module):
     r"""Adaptive Fourier neural operator mixing, without soft-shrink.
 
-    With ``F = rfft2(u)`` (orthonormal), channels split into h heads of d: for every kept frequency
-    and head, ``a = W1 F + b1``, the activation acts on real and imaginary part separately,
-    ``c = W2 a [+ b2]``; every other frequency is zero. Returns ``u + irfft2(c)``.
+    With ``F = rfftn(u)`` over the space axes (orthonormal), channels split into h heads of d: for
+    every kept frequency and head, ``a = W1 F + b1``, the activation acts on real and imaginary part
+    separately, ``c = W2 a [+ b2]``; every other frequency is zero. Returns ``u + irfftn(c)``.
 
     The complex matrices are stored as real tensors ``[2 h, d, d]`` (real half first), which
     ZeRO can flatten and PEFT can target.
@@ -43,6 +44,7 @@ class AFNOMixer(nn.Module):
         width = config.hidden_size // heads
         self.num_heads, self.head_size = heads, width
         self.num_modes = config.num_modes
+        self.last_axis_modes = config.last_axis_modes or config.num_modes
         self.truncation = config.mode_truncation
         self.weight1 = nn.Parameter(torch.empty(2 * heads, width, width))
         self.bias1 = nn.Parameter(torch.empty(2 * heads, width))
@@ -50,7 +52,7 @@ class AFNOMixer(nn.Module):
         self.bias2 = (
             nn.Parameter(torch.empty(2 * heads, width)) if config.spectral_output_bias else None
         )
-        self.activation = ACT2FN[config.hidden_act]
+        self.activation = make_activation(config.spectral_act or config.hidden_act)
 
     def initialize(self) -> None:
         """Complex matrices with the scale that keeps the variance of a random spectrum."""
@@ -82,24 +84,39 @@ class AFNOMixer(nn.Module):
         x = x.view(self.num_heads, B, M, 2, self.head_size).permute(1, 0, 4, 2, 3)
         return torch.view_as_complex(x.contiguous())  # [B, h, d, M]
 
+    def _kept(self, latent: tuple[int, ...], device: torch.device) -> tuple[Any, ...] | None:
+        """Index of the kept part of a spectrum ``[B, D, *latent]``; ``None`` if that is all."""
+        columns = latent[-1] // 2 + 1
+        last = min(self.last_axis_modes or columns, columns)
+        rows = [kept_rows(size, self.num_modes, self.truncation) for size in latent[:-1]]
+        if last == columns and all(
+            len(kept) == size for kept, size in zip(rows, latent[:-1], strict=True)
+        ):
+            return None
+        # One index vector an axis, each along its own direction, selects their product.
+        vectors = [
+            torch.tensor(kept, device=device).view(-1, *(1,) * (len(rows) - 1 - i))
+            for i, kept in enumerate(rows)
+        ]
+        return (slice(None), slice(None), *vectors, slice(last))
+
     def forward(
-        self, hidden_states: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel height width"]:
+        self, hidden_states: Float[Tensor, "batch channel *latent"]
+    ) -> Float[Tensor, "batch channel *latent"]:
         """Mix all positions of the latent grid."""
-        B, D, H, W = hidden_states.shape
+        B, _, *latent = hidden_states.shape
+        axes = tuple(range(2, hidden_states.ndim))
         # FFTs have no bfloat16 kernels, and their accumulation needs float32 anyway.
         device_type = "cpu" if hidden_states.is_meta else hidden_states.device.type
         with torch.autocast(device_type, enabled=False):
-            spectrum = torch.fft.rfft2(hidden_states.float(), norm="ortho")  # [B, D, H, W/2+1]
-            columns = min(self.num_modes or W, spectrum.shape[-1])
-            rows = kept_rows(H, self.num_modes, self.truncation)
-            everything = len(rows) == H and columns == spectrum.shape[-1]
-            kept = spectrum if everything else spectrum[:, :, rows, :columns]
-            kept = kept.reshape(B, self.num_heads, self.head_size, len(rows) * columns)
-            mixed = self._transform(kept).reshape(B, D, len(rows), columns)
-            if not everything:
+            spectrum = torch.fft.rfftn(hidden_states.float(), dim=axes, norm="ortho")
+            index = self._kept(tuple(latent), spectrum.device)
+            kept = spectrum if index is None else spectrum[index]
+            heads = kept.reshape(B, self.num_heads, self.head_size, -1)  # [B, h, d, frequency]
+            mixed = self._transform(heads).reshape(kept.shape)
+            if index is not None:
                 full = torch.zeros_like(spectrum)
-                full[:, :, rows, :columns] = mixed
+                full[index] = mixed
                 mixed = full
-            branch = torch.fft.irfft2(mixed, s=(H, W), norm="ortho")
+            branch = torch.fft.irfftn(mixed, s=latent, dim=axes, norm="ortho")
         return hidden_states + branch.to(hidden_states.dtype)
