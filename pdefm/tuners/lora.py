@@ -23,8 +23,14 @@ class LoraOptions(Section):
     """Pointwise layers of the blocks that get a low-rank update."""
     target_parameters: tuple[str, ...] = ("mixer.weight1", "mixer.weight2")
     """Spectral weights ``[2 heads, d, d]`` that get one low-rank pair a slice."""
-    modules_to_save: tuple[str, ...] = ("patch_embedding", "decoder")
-    """Modules that train whole: they hold the field slices, and are small."""
+    modules_to_save: tuple[str, ...] | None = None
+    """Modules that train whole; by default those that hold the field slices, which are small."""
+
+
+def _with_field_slices(model: DPOTModel) -> tuple[str, ...]:
+    """Modules of this base that own a slice a field."""
+    slices = ("patch_embedding", "decoder")
+    return slices if model.modulation is None else (*slices, "modulation")
 
 
 def _check_targets(model: nn.Module, options: LoraOptions) -> None:
@@ -36,7 +42,7 @@ def _check_targets(model: nn.Module, options: LoraOptions) -> None:
         ("target_parameters", parameters),
         ("modules_to_save", modules),
     ):
-        for target in getattr(options, key):
+        for target in getattr(options, key) or ():
             if not any(f".{name}".endswith(f".{target}") for name in known):
                 raise ModelError(
                     f"{key} names nothing in the model",
@@ -64,6 +70,8 @@ class LoraTuner(Tuner):
 
         options = cast(LoraOptions, self.options)
         _check_targets(model, options)
+        saved = options.modules_to_save
+        saved = _with_field_slices(model) if saved is None else saved
         # PEFT wonders about a model without a text vocabulary and asks transformers by an old name.
         with quiet_upstream():
             return get_peft_model(
@@ -73,7 +81,7 @@ class LoraTuner(Tuner):
                     lora_alpha=options.lora_alpha,
                     target_modules=list(options.target_modules),
                     target_parameters=list(options.target_parameters),
-                    modules_to_save=list(options.modules_to_save),
+                    modules_to_save=list(saved),
                 ),
             )
 

@@ -126,3 +126,10 @@ def test_a_target_that_the_model_lacks_is_refused(option, name):
     with pytest.raises(ModelError, match=f"{option} names nothing in the model: got '{name}'"):
         tuner(**{option: (name,)}).apply(model)
     assert all(p.requires_grad for p in model.parameters())
+
+
+def test_every_module_with_field_slices_trains_by_default():
+    model = tuner().apply(tiny_model(instance_normalization=True))
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    for module in ("patch_embedding", "decoder", "modulation"):
+        assert any(f"{module}.modules_to_save" in name for name in trained)
