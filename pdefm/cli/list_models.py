@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pdefm.cli.options import Json, print_json, print_table
+from pdefm.cli.options import Json, print_json, print_lines, print_table
 
 
 class Listed(StrEnum):
@@ -47,6 +47,9 @@ def list_models(
                 ]
             }
         )
+        return
+    if not entries:
+        print_lines("no models yet; `pdefm publish RUN --name NAME` puts one here")
         return
     print_table(
         "models and adapters",
