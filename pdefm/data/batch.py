@@ -41,11 +41,6 @@ class Batch:
     constant_names: tuple[str, ...] = ()
     source: str = ""
 
-    @property
-    def num_samples(self) -> int:
-        """Number of windows."""
-        return self.history.shape[0]
-
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch with every tensor on ``device``."""
         moved: dict[str, Any] = {

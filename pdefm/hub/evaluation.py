@@ -4,35 +4,33 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
-from pdefm.adapters import WEIGHTS_NAME, read_adapter
+from pdefm.adapters import read_adapter
 from pdefm.data.open import open_trajectories, present_splits
 from pdefm.errors import EnvironmentFault, RecipeError
 from pdefm.evaluation.evaluate import Contender, Protocol, evaluate
 from pdefm.files import write_json_atomic
+from pdefm.hub.folder import ModelFolder
+from pdefm.hub.listing import count_parameters
 from pdefm.hub.load import load_by_name
 from pdefm.hub.resolve import resolve
-from pdefm.models.loading import load_model, tensors_sha256, weights_sha256
 
 
 def describe_model(model: str, adapter: str | None = None) -> dict[str, Any]:
     """What ``results.json`` says about its subject."""
-    folder = resolve(model)
-    base, _ = load_model(folder)
+    base = ModelFolder(resolve(model))
     described: dict[str, Any] = {
         "name": Path(model).name,
         "path": model,
-        "sha256": weights_sha256(base),
-        "num_parameters": base.num_parameters(),
+        "sha256": base.weights_sha256(),
+        "num_parameters": sum(count_parameters(path) for path in base.weight_files),
         "adapter": None,
     }
     if adapter is not None:
-        folder = resolve(adapter)
-        read = read_adapter(folder)
+        folder = ModelFolder(resolve(adapter))
+        read = read_adapter(folder.path)
         described["adapter"] = {
             "name": Path(adapter).name,
-            "sha256": tensors_sha256(load_file(folder / WEIGHTS_NAME)),
+            "sha256": folder.weights_sha256(),
             "task": read.task,
             "tuner": read.tuner,
             "added_fields": read.added_fields,
@@ -90,6 +88,13 @@ def evaluate_by_name(
         if not name or label in {*contenders, "persistence"}:
             raise RecipeError("--compare takes LABEL=MODEL", got=text, do="Use a label of its own")
         contenders[label] = Contender(*load_by_name(name))
+    names = [Path(path).stem for path in data]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise RecipeError(
+            "two datasets have one name",
+            got=f"'{twice[0]}'",
+            do="Rename one of the files or folders, or evaluate them one by one",
+        )
     datasets = {
         Path(path).stem: open_trajectories(
             path, format, split=split or held_out_split(path), **(options or {})

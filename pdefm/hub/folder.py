@@ -72,6 +72,15 @@ class ModelFolder:
             return [self.path / name for name in sorted(set(weight_map.values()))]
         return [self.path / WEIGHTS]
 
+    def weights_sha256(self) -> str:
+        """Hash of the tensors in all weight files; adapters and results are tied to it."""
+        from safetensors.torch import load_file
+
+        from pdefm.models.loading import tensors_sha256
+
+        tensors = {name: t for path in self.weight_files for name, t in load_file(path).items()}
+        return tensors_sha256(tensors)
+
     def missing_files(self) -> list[str]:
         """Names of required files that are not there."""
         required = [self.path / PROCESSOR, *self.weight_files]

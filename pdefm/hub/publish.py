@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from safetensors.torch import load_file
-from torch import Tensor
-
 from pdefm.errors import EnvironmentFault, ModelError
 from pdefm.files import MANIFEST, atomic_folder, make_readable, write_manifest, write_text_atomic
 from pdefm.hub.card import CardParts, is_rendered, render_card
@@ -25,7 +22,6 @@ from pdefm.hub.folder import (
     run_folder_of,
 )
 from pdefm.hub.resolve import models_folder
-from pdefm.models.loading import tensors_sha256
 
 
 @dataclass(frozen=True)
@@ -78,10 +74,7 @@ def _check_results(path: Path, source: ModelFolder) -> None:
     """Refuse numbers that were measured on other weights, such as an earlier checkpoint's."""
     model = read_json(path)["model"]
     measured = str((model["adapter"] if source.kind == "adapter" else model)["sha256"])
-    tensors: dict[str, Tensor] = {}
-    for weights in source.weight_files:
-        tensors |= load_file(weights)
-    if measured != (found := tensors_sha256(tensors)):
+    if measured != (found := source.weights_sha256()):
         raise ModelError(
             f"{path} was measured on other weights ({measured[:12]})",
             got=f"weights {found[:12]} in {source.path}",

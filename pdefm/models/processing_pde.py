@@ -15,7 +15,7 @@ from pdefm.models.auto import register_auto_classes
 from pdefm.registry import nearest_name_hint
 
 NORMALIZATIONS = ("field", "instance")
-STD_FLOOR = 1e-6  # below it a field counts as constant and is only shifted
+STD_FLOOR = 1e-6  # below this part of its mean a field counts as constant and is only shifted
 
 
 def sample_mean(
@@ -37,6 +37,11 @@ def sample_mean(
     inside = mask[:, None, None]  # [B, 1, 1, *space]
     total = values.masked_fill(~inside, 0.0).sum(over, keepdim=True)
     return total / (inside.sum(over, keepdim=True) * values.shape[1])
+
+
+def _usable(std: Tensor, mean: Tensor) -> Tensor:
+    """Deviations to divide by: 1 where a field is constant up to rounding, in whatever unit."""
+    return torch.where(std > STD_FLOOR * mean.abs(), std, torch.ones_like(std))
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,7 @@ class PDEProcessor(ProcessorMixin):
         if self.normalization == "instance":
             mean = sample_mean(history, mask)
             std = sample_mean((history - mean).square(), mask).sqrt()
-            return Scale(mean, torch.where(std > STD_FLOOR, std, torch.ones_like(std)))
+            return Scale(mean, _usable(std, mean))
         shape = (1, 1, len(names)) + (1,) * (history.ndim - 3)
         mean, std = (
             torch.tensor(
@@ -147,7 +152,7 @@ class PDEProcessor(ProcessorMixin):
             ).view(shape)
             for key in ("mean", "std")
         )
-        return Scale(mean, torch.where(std > STD_FLOOR, std, torch.ones_like(std)))
+        return Scale(mean, _usable(std, mean))
 
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]  # theirs takes text
         self, trajectory: Trajectory
@@ -180,10 +185,6 @@ class PDEProcessor(ProcessorMixin):
             "field_names": trajectory.names,
         }
         return inputs if mask is None else inputs | {"mask": mask}
-
-    def units(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Unit of each named field."""
-        return tuple(str(self.fields[name]["unit"]) for name in names)
 
 
 register_auto_classes(finished=__name__)

@@ -8,13 +8,11 @@ from pdefm.errors import RecipeError
 from pdefm.models.dpot.modeling_dpot import DPOTModel
 from pdefm.tasks.forecasting import ForecastingTask
 from pdefm.train.data import (
-    check_grids,
     make_mixture,
-    make_processor,
     open_sources,
     validation_batches,
 )
-from pdefm.train.pretrain import make_config
+from pdefm.train.pretrain import design_model
 from pdefm.train.recipe import PretrainRecipe
 
 BYTES = 4  # float32 weights, gradients and both Adam moments
@@ -40,19 +38,12 @@ def check_recipe(recipe: PretrainRecipe) -> dict[str, Any]:
             do="Change one of them",
         )
     sources = open_sources(recipe.data)
-    check_grids(sources, recipe.model.patch_size)
-    processor = make_processor(
-        sources,
-        history=recipe.model.history,
-        horizon=recipe.model.horizon,
-        normalization=recipe.model.normalization,
-    )
+    config, processor = design_model(recipe, sources)
     num_slots = section.global_batch_size // section.micro_batch_size
     mixture = make_mixture(sources, recipe, processor, num_slots=num_slots)
     validation_batches(sources, recipe.data, processor)
     batch = mixture.load(0, 0)
     prepared = ForecastingTask(processor, recipe.task).prepare(batch)
-    config = make_config(recipe.model, processor, sources[0].first.grid.shape)
     with torch.device("meta"):
         model = DPOTModel(config)
     saved = 0

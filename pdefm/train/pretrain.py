@@ -43,10 +43,10 @@ def make_config(
     )
 
 
-def build_model(
+def design_model(
     recipe: PretrainRecipe, sources: list[OpenedSource]
-) -> tuple[DPOTModel, PDEProcessor]:
-    """Untrained model and its processor.
+) -> tuple[DPOTConfig, PDEProcessor]:
+    """Configuration of the model that the data ask for, and its processor.
 
     Raises:
         DataError: Data that do not fit the model or are not finite.
@@ -58,8 +58,19 @@ def build_model(
         horizon=recipe.model.horizon,
         normalization=recipe.model.normalization,
     )
+    return make_config(recipe.model, processor, sources[0].first.grid.shape), processor
+
+
+def build_model(
+    recipe: PretrainRecipe, sources: list[OpenedSource]
+) -> tuple[DPOTModel, PDEProcessor]:
+    """Untrained model, decided by the recipe's seed, and its processor.
+
+    Raises:
+        DataError: Data that do not fit the model or are not finite.
+    """
+    config, processor = design_model(recipe, sources)
     torch.manual_seed(recipe.seed)
-    config = make_config(recipe.model, processor, sources[0].first.grid.shape)
     return DPOTModel(config), processor
 
 

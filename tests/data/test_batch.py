@@ -27,7 +27,7 @@ def window(seed: int, **changes: object) -> Trajectory:
 def test_history_and_target_are_the_frames_in_order():
     windows = [window(0), window(1), window(2)]
     batch = collate(windows, history=3, source="burgers")
-    assert (batch.num_samples, batch.names, batch.source) == (3, ("a", "b"), "burgers")
+    assert (len(batch.history), batch.names, batch.source) == (3, ("a", "b"), "burgers")
     for index, one in enumerate(windows):
         assert torch.equal(batch.history[index], one.fields[:3])
         assert torch.equal(batch.target[index], one.fields[3:])

@@ -178,6 +178,15 @@ def test_a_wrong_comparison_is_refused(tiny_run, air, tmp_path, text):
     assert not (tmp_path / "r.json").exists()
 
 
+def test_two_datasets_of_one_name_do_not_replace_each_other(tiny_run, air, tmp_path):
+    path, options = air
+    with pytest.raises(RecipeError, match="two datasets have one name: got 'air'"):
+        evaluate_by_name(
+            str(tiny_run.model), None, [path, path], tmp_path / "r.json", options=options
+        )
+    assert not (tmp_path / "r.json").exists()
+
+
 def test_an_existing_file_is_kept(tiny_run, air, tmp_path):
     path, options = air
     (tmp_path / "r.json").write_text("mine")

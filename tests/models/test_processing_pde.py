@@ -134,10 +134,6 @@ def test_an_unknown_field_is_refused_with_the_nearest_name():
         tiny_processor().scale(frames(), ("density", "presure"))
 
 
-def test_units_follow_the_names():
-    assert tiny_processor().units(("pressure", "density")) == ("u1", "u0")
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -166,3 +162,13 @@ def test_saving_keeps_every_attribute(tmp_path):
     keys = set(vars(processor)) - {"chat_template"}
     assert {"fields", "history", "horizon", "normalization", "padding_value", "boundaries"} <= keys
     assert {key: getattr(loaded, key) for key in keys} == {k: getattr(processor, k) for k in keys}
+
+
+@pytest.mark.parametrize("normalization", ["field", "instance"])
+def test_a_field_in_a_tiny_unit_is_scaled_like_any_other(normalization):
+    fields = {"permeability": {"unit": "m2", "mean": 3e-12, "std": 1e-12}}
+    processor = PDEProcessor(fields=fields, history=3, normalization=normalization)
+    random = torch.Generator().manual_seed(0)
+    history = 3e-12 + 1e-12 * torch.randn(2, 3, 1, 8, 8, generator=random)
+    normalized = processor.scale(history, ("permeability",)).normalize(history)
+    assert 0.8 < float(normalized.std()) < 1.2

@@ -17,8 +17,10 @@ from pdefm.models.activations import make_activation
 from pdefm.models.auto import register_auto_classes
 from pdefm.models.dpot.configuration_dpot import NUM_GROUPS, DPOTConfig
 from pdefm.models.mixers import MIXERS
-from pdefm.models.processing_pde import STD_FLOOR, sample_mean
+from pdefm.models.processing_pde import sample_mean
 from pdefm.registry import nearest_name_hint
+
+PUBLISHED_STD_OFFSET = 1e-6  # added to a sample's deviation by the published ``normalize`` switch
 
 
 @dataclass
@@ -377,28 +379,21 @@ class DPOTModel(DPOTPreTrainedModel):
         """
         field_ids = self.field_ids(field_names)
         self._check(history, field_ids)
-        if mask is not None:
-            history = history.masked_fill(~mask[:, None, None], 0.0)
-        if self.modulation is None:
-            hidden_states = self.time_aggregation(self.patch_embedding(history, field_ids))
-            return self._decode(hidden_states, history, field_ids)
-        mean, std = self._instance_scale(history, mask)
-        history = (history - mean) / std
+        scale = None if self.modulation is None else self._instance_scale(history, mask)
+        if scale is not None:
+            history = (history - scale[0]) / scale[1]
         if mask is not None:
             history = history.masked_fill(~mask[:, None, None], 0.0)
         hidden_states = self.time_aggregation(self.patch_embedding(history, field_ids))
-        hidden_states = self.modulation(hidden_states, mean, std, field_ids)
-        output = self._decode(hidden_states, history, field_ids)
-        output.prediction = output.prediction * std + mean
-        return output
-
-    def _decode(self, hidden_states: Tensor, history: Tensor, field_ids: list[int]) -> DPOTOutput:
-        """Blocks and decoder, from the first latent grid on."""
+        if self.modulation is not None and scale is not None:
+            hidden_states = self.modulation(hidden_states, *scale, field_ids)
         for layer in self.layers:
             hidden_states = layer(hidden_states)
         prediction = self.decoder(hidden_states, field_ids)
         if self.config.prediction == "increment":
             prediction = history[:, -1:] + prediction
+        if scale is not None:
+            prediction = prediction * scale[1] + scale[0]
         return DPOTOutput(prediction=prediction, last_hidden_state=hidden_states)
 
     def _instance_scale(self, history: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -409,7 +404,7 @@ class DPOTModel(DPOTPreTrainedModel):
         if mask is not None:
             count = history.shape[1] * mask.flatten(1).sum(1)  # [B]
             points = count.view(-1, *(1,) * (history.ndim - 1))
-        return mean, (variance * points / (points - 1)).sqrt() + STD_FLOOR
+        return mean, (variance * points / (points - 1)).sqrt() + PUBLISHED_STD_OFFSET
 
     @torch.no_grad()
     def add_fields(self, new: dict[str, str | None]) -> None:
