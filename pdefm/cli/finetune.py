@@ -18,6 +18,7 @@ from pdefm.cli.options import (
     Seed,
     Units,
     description,
+    held_out_line,
     print_json,
     print_lines,
 )
@@ -84,11 +85,10 @@ def finetune(
     if as_json:
         print_json(summary)
         return
-    errors = ", ".join(f"{name} {error:.4f}" for name, error in summary["validation"].items())
     print_lines(
         f"{summary['num_trainable']:,} of {summary['num_parameters']:,} weights trained,"
         f" {summary['step']} steps, {summary['seconds']:.0f} s",
-        f"one-step relative L2 on held-out data: {errors}",
+        held_out_line(summary),
         f"next: pdefm rollout --model {resolved.base} --adapter {out} --data"
         f" {data or 'YOUR_DATA'} --steps 10 --out rollout.gif",
     )

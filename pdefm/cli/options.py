@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from pathlib import Path
@@ -66,6 +66,12 @@ def only_results_on_stdout() -> Iterator[None]:
 def _is_main_process() -> bool:
     """False on all but one of the processes that a launcher started."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def held_out_line(summary: Mapping[str, Any]) -> str:
+    """Validation errors at the end of a training."""
+    errors = ", ".join(f"{name} {error:.4f}" for name, error in summary["validation"].items())
+    return f"one-step relative L2 on held-out data: {errors}"
 
 
 def print_json(content: Any) -> None:

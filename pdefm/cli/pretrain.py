@@ -10,6 +10,7 @@ from pdefm.cli.options import (
     Overrides,
     Overwrite,
     Seed,
+    held_out_line,
     print_json,
     print_lines,
     with_seed,
@@ -37,10 +38,9 @@ def pretrain(
     if as_json:
         print_json(summary)
         return
-    errors = ", ".join(f"{name} {error:.4f}" for name, error in summary["validation"].items())
     print_lines(
         f"{summary['step']} steps, {summary['num_parameters']:,} parameters,"
         f" {summary['seconds']:.0f} s",
-        f"one-step relative L2 on held-out data: {errors}",
+        held_out_line(summary),
         f"next: pdefm publish {out} --out models/{resolved.name}",
     )
