@@ -31,6 +31,9 @@ def list_models(
     from pdefm.hub.listing import list_models as list_found
     from pdefm.hub.listing import list_names
 
+    if what is Listed.PDES:
+        _list_pdes(as_json)
+        return
     if what is not Listed.MODELS:
         names = list_names(what)
         if as_json:
@@ -59,3 +62,28 @@ def list_models(
             for e in entries
         ),
     )
+
+
+def _list_pdes(as_json: bool) -> None:
+    from pdefm.hub.listing import list_pdes
+
+    found = list_pdes()
+    if as_json:
+        print_json({"pdes": found})
+        return
+    rows = (
+        (
+            name,
+            f"{facts['num_dims']}-D" + (" steady" if facts["steady"] else ""),
+            ", ".join(facts["fields"]),
+            ", ".join(facts["boundary"]),
+            ", ".join(_range(*item) for item in facts["parameters"].items()) or "none",
+        )
+        for name, facts in found.items()
+    )
+    print_table("equations", ("name", "axes", "fields", "boundary", "parameters"), rows)
+
+
+def _range(name: str, limits: list[float]) -> str:
+    low, high = limits
+    return f"{name} {low:g}" if low == high else f"{name} {low:g} to {high:g}"

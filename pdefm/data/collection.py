@@ -26,11 +26,14 @@ class TrajectoryCollection(TrajectorySequence, ABC):
         format: Name in the table of formats, or ``memory``.
         path: File or folder, for messages.
         name: Short name for messages and reports.
+        num_typical: How many of the first ones stand for all where statistics are needed; ``None``
+            means all of them.
     """
 
     format: str = "memory"
     path: Path = Path("memory")
     name: str = "memory"
+    num_typical: int | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...

@@ -1,29 +1,120 @@
-"""Solve an equation into files of The Well's specification, once."""
+"""Solve equations into files of The Well's specification, once, and go on after a kill."""
 
-import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from pdefm.data.cache import cache_folder, content_key
-from pdefm.data.collection import TrajectorySequence
-from pdefm.data.trajectory import Source, Trajectory, uniform_boundary
-from pdefm.errors import DataError, EnvironmentFault, RecipeError
-from pdefm.files import write_json_atomic
+from pdefm.data.shard_folder import check_not_taken, complete, is_complete, prepare
+from pdefm.data.shards import Shard, write_shards
+from pdefm.errors import RecipeError
 from pdefm.pdes import PDES
-from pdefm.pdes.sample import SAMPLING_VERSION, solve_samples
-from pdefm.provenance import package_versions
+from pdefm.pdes.sample import SAMPLING_VERSION
 from pdefm.registry import nearest_name_hint
 
 if TYPE_CHECKING:
     from pdefm.pdes.base import PDE
-    from pdefm.pdes.sample import Rejection, Solution
 
 FIRST_INDEX = {"train": 0, "valid": 1_000_000, "test": 2_000_000}
 """Where each split starts to count samples, so that no sample is in two splits."""
-CHUNK = 64
-"""Trajectories that are in memory at a time; a multiple of the solver's micro-batch."""
-RECORD = "generation.json"
+FIRST_ONLINE_INDEX = 3_000_000
+"""Samples from here on are those of endless sources."""
+SHARD_SIZE = 64
+"""Trajectories a file; a multiple of the solver's micro-batch."""
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Order:
+    """A set of trajectories that is wanted.
+
+    Args:
+        family: Name in the table of equations.
+        out: Folder; other splits and families in it stay.
+        num_trajectories: How many.
+        resolution: Points per axis; one number stands for all axes.
+        num_frames: Frames a trajectory, the initial state included; a steady family has one.
+        seed: Sample ``i`` of a split depends on the seed and ``i`` only.
+        split: ``train``, ``valid`` or ``test``; each holds different samples.
+        device: Where the solver runs.
+        settings: Arguments of the equation's class, such as ``dt``.
+        shard_size: Trajectories a file.
+    """
+
+    family: str
+    out: Path
+    num_trajectories: int
+    resolution: int | tuple[int, ...]
+    num_frames: int
+    seed: int = 0
+    split: str = "train"
+    device: str = "cpu"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    shard_size: int | None = None
+
+    def make_pde(self) -> "PDE":
+        """The equation with its settings.
+
+        Raises:
+            RecipeError: Unknown family or setting.
+        """
+        return make_pde(self.family, self.settings)
+
+    def plan(self) -> dict[str, Any]:
+        """Everything that decides the numbers, as plain JSON values.
+
+        Raises:
+            RecipeError: Unknown family, split or setting, or a number out of range.
+        """
+        pde = self.make_pde()
+        if self.split not in FIRST_INDEX:
+            raise RecipeError(
+                "unknown split",
+                got=f"'{self.split}'",
+                do=nearest_name_hint(self.split, list(FIRST_INDEX)),
+            )
+        size = SHARD_SIZE if self.shard_size is None else self.shard_size
+        most = FIRST_INDEX["valid"]
+        for name, value in (("num_trajectories", self.num_trajectories), ("shard_size", size)):
+            if not 1 <= value <= most:
+                raise RecipeError(f"{name} must be 1 to {most}", got=value, do="Change the number")
+        return {
+            "configuration": pde.configuration(),
+            "sampling_version": SAMPLING_VERSION,
+            "num_trajectories": self.num_trajectories,
+            "resolution": list(pde.grid(self.resolution).shape),
+            "num_frames": self.num_frames,
+            "seed": self.seed,
+            "split": self.split,
+            "first_index": FIRST_INDEX[self.split],
+            "shard_size": size,
+        }
+
+    def shards(self) -> list[Shard]:
+        """The files of the set.
+
+        Raises:
+            RecipeError: As ``plan``.
+        """
+        pde, plan = self.make_pde(), self.plan()
+        count = -(-plan["num_trajectories"] // plan["shard_size"])
+        return [Shard(self.out, pde, plan, number, self.device) for number in range(count)]
+
+
+def make_pde(family: str, settings: Mapping[str, Any] | None) -> "PDE":
+    """An equation with its settings.
+
+    Raises:
+        RecipeError: Unknown family or setting.
+    """
+    try:
+        return PDES[family](**(settings or {}))
+    except TypeError as error:
+        raise RecipeError(
+            f"settings of '{family}' do not fit", got=error, do="See `pdefm list pdes`"
+        ) from error
 
 
 def generate(
@@ -38,49 +129,38 @@ def generate(
     device: str = "cpu",
     overwrite: bool = False,
     settings: dict[str, Any] | None = None,
+    shard_size: int | None = None,
+    num_workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
-    """Solve one family into ``OUT/data/SPLIT/FAMILY.hdf5`` and record how in ``generation.json``.
+    """Solve one family into files below ``OUT/data/SPLIT`` and record how.
 
-    Args:
-        family: Name in the table of equations.
-        num_trajectories: How many.
-        resolution: Points per axis; one number stands for all axes.
-        num_frames: Frames a trajectory, the initial state included.
-        seed: Sample ``i`` of a split depends on the seed and ``i`` only.
-        out: Folder; other splits and families in it stay.
-        split: ``train``, ``valid`` or ``test``; each holds different samples.
-        device: Where the solver runs.
-        overwrite: Replace an existing file.
-        settings: Arguments of the equation's class, such as ``dt``.
-        progress: Told how many samples have just been finished.
+    The arguments are those of ``Order`` and of ``Generation``. The same call goes on where a
+    killed one stopped.
 
     Returns:
         ``out``, which ``open_trajectories`` opens.
 
     Raises:
-        RecipeError: Unknown family, split or setting, or a number out of range.
-        EnvironmentFault: The file exists, or cannot be written.
+        RecipeError: Unknown family, split or setting, a number out of range, or other settings
+            than those of the unfinished set that ``out`` holds.
+        EnvironmentFault: The set exists, or cannot be written.
         NumericalError: The solver found no usable sample.
     """
-    from pdefm.data.formats.well_writer import write_well
-
-    pde = _make_pde(family, settings)
-    plan = _plan(pde, num_trajectories, resolution, num_frames, seed, split)
-    out = Path(out)
-    path = out / "data" / split / f"{family}.hdf5"
-    if path.exists() and not overwrite:
-        raise EnvironmentFault(
-            f"{path} already exists", do="Pass --overwrite to replace it, or choose another --out"
-        )
-    solved = _SolvedTrajectories(pde, plan, device, progress)
-    write_well(path, solved, dataset_name=family)
-    found = {
-        "rejections": [vars(rejection) for rejection in solved.rejections],
-        "versions": package_versions(),
-    }
-    _record(out, f"data/{split}/{family}.hdf5", plan | found)
-    return out
+    order = Order(
+        family,
+        Path(out),
+        num_trajectories,
+        resolution,
+        num_frames,
+        seed=seed,
+        split=split,
+        device=device,
+        settings=settings or {},
+        shard_size=shard_size,
+    )
+    Generation([order], overwrite=overwrite).run(num_workers=num_workers, progress=progress)
+    return order.out
 
 
 def generate_cached(
@@ -102,9 +182,20 @@ def generate_cached(
     Returns:
         ``CACHE/FAMILY-<16 hexadecimal digits>``.
     """
-    plan = _plan(_make_pde(family, settings), num_trajectories, resolution, num_frames, seed, split)
+    order = Order(
+        family,
+        Path(),
+        num_trajectories,
+        resolution,
+        num_frames,
+        seed=seed,
+        split=split,
+        device=device,
+        settings=settings or {},
+    )
+    plan = order.plan()
     out = cache_folder() / f"{family}-{content_key(plan)}"
-    if (out / "data" / split / f"{family}.hdf5").exists() and (out / RECORD).exists():
+    if is_complete([Shard(out, s.pde, plan, s.number) for s in order.shards()]):
         return out
     return generate(
         family,
@@ -121,110 +212,84 @@ def generate_cached(
     )
 
 
-def _make_pde(family: str, settings: dict[str, Any] | None) -> "PDE":
-    try:
-        return PDES[family](**(settings or {}))
-    except TypeError as error:
-        raise RecipeError(
-            f"settings of '{family}' do not fit", got=error, do="See `pdefm list pdes`"
-        ) from error
+class Generation:
+    """Sets to be solved, less what an earlier run has finished.
 
+    Args:
+        orders: What is wanted, each in a folder of its own or of another split or family.
+        overwrite: Replace complete sets, and unfinished ones of other settings.
+        keep_finished: Leave out complete sets of the same settings rather than refuse.
+        rank: Number of this process among those that share the files out among themselves.
+        world_size: How many these are; all of them return when the sets are complete.
 
-def _plan(
-    pde: "PDE",
-    num_trajectories: int,
-    resolution: int | tuple[int, ...],
-    num_frames: int,
-    seed: int,
-    split: str,
-) -> dict[str, Any]:
-    """Everything that decides the numbers, as plain JSON values."""
-    if split not in FIRST_INDEX:
-        raise RecipeError(
-            "unknown split", got=f"'{split}'", do=nearest_name_hint(split, list(FIRST_INDEX))
-        )
-    most = FIRST_INDEX["valid"]
-    if not 1 <= num_trajectories <= most:
-        raise RecipeError(
-            f"num_trajectories must be 1 to {most}", got=num_trajectories, do="Change the number"
-        )
-    return {
-        "configuration": pde.configuration(),
-        "sampling_version": SAMPLING_VERSION,
-        "num_trajectories": num_trajectories,
-        "resolution": list(pde.grid(resolution).shape),
-        "num_frames": num_frames,
-        "seed": seed,
-        "split": split,
-        "first_index": FIRST_INDEX[split],
-    }
+    Raises:
+        RecipeError: A wrong order, or other settings than those that the folder was begun with.
+        EnvironmentFault: A set, or a file of that name, exists.
+        DataError: A damaged record.
 
-
-def _record(out: Path, file: str, entry: dict[str, Any]) -> None:
-    """Add one file's entry to the folder's record."""
-    path = out / RECORD
-    try:
-        known = json.loads(path.read_text()) if path.exists() else {}
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path} is damaged", got=error, do="Delete it and generate the data again"
-        ) from error
-    write_json_atomic(path, known | {file: entry})
-
-
-class _SolvedTrajectories(TrajectorySequence):
-    """Trajectories that are solved in chunks when they are asked for, in order."""
+    Attributes:
+        total: Trajectories in all.
+        done: Trajectories that need not be solved again.
+    """
 
     def __init__(
         self,
-        pde: "PDE",
-        plan: dict[str, Any],
-        device: str,
-        progress: Callable[[int], None] | None,
+        orders: Sequence[Order],
+        *,
+        overwrite: bool = False,
+        keep_finished: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
-        self.pde, self.plan, self.device, self.progress = pde, plan, device, progress
-        self.rejections: list[Rejection] = []
-        self._chunk = -1
-        self._solution: Solution | None = None
+        self.rank, self.world_size = rank, world_size
+        sets = [order.shards() for order in orders]
+        self.total = sum(shard.num_trajectories for shards in sets for shard in shards)
+        self.sets = []
+        self.unfinished: list[Shard] = []
+        for shards in sets:
+            if keep_finished and not overwrite and is_complete(shards):
+                continue
+            if not overwrite:
+                check_not_taken(shards)
+            self.sets.append(shards)
+        for shards in self.sets:
+            self.unfinished += [s for s in shards if s.finished_note() is None]
+        self.done = self.total - sum(shard.num_trajectories for shard in self.unfinished)
 
-    def __len__(self) -> int:
-        return self.plan["num_trajectories"]
+    def run(self, *, num_workers: int = 1, progress: Callable[[int], None] | None = None) -> None:
+        """Solve what is unfinished; each set gets its manifest when its last file is there.
 
-    @overload
-    def __getitem__(self, index: int) -> Trajectory: ...
+        Args:
+            num_workers: Processes; the files are the same for any number.
+            progress: Told how many samples have just been finished, by this rank.
 
-    @overload
-    def __getitem__(self, index: slice) -> list[Trajectory]: ...
+        Raises:
+            NumericalError: The solver found no usable sample.
+            EnvironmentFault: A file cannot be written.
+        """
+        everything = [shard for shards in self.sets for shard in shards]
+        own = everything[self.rank :: self.world_size]
+        todo = [shard for shard in own if shard in self.unfinished]
+        if self.rank == 0:
+            for shards in self.sets:
+                prepare(shards)
+        for shard in write_shards(todo, num_workers=num_workers, progress=progress):
+            self.unfinished.remove(shard)
+            if self.world_size == 1:
+                self._complete_set_of(shard)
+        for shards in self.sets:
+            self._meet(shards)
 
-    def __getitem__(self, index: int | slice) -> Trajectory | list[Trajectory]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(len(self))[index]]
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        solution, place = self._solve(index // CHUNK), index % CHUNK
-        return Trajectory(
-            fields=solution.fields[place],
-            names=solution.names,
-            units=solution.units,
-            grid=solution.grid,
-            times=solution.times,
-            boundary=uniform_boundary(solution.boundary, solution.grid.num_dims),
-            parameters={name: float(v[place]) for name, v in solution.parameters.items()},
-            source=Source(self.pde.name, self.plan["first_index"] + index),
-        )
+    def _complete_set_of(self, shard: Shard) -> None:
+        shards = next(s for s in self.sets if shard in s)
+        if not any(other in self.unfinished for other in shards):
+            complete(shards)
 
-    def _solve(self, chunk: int) -> "Solution":
-        if self._solution is None or chunk != self._chunk:
-            self._solution = solve_samples(
-                self.pde,
-                min(CHUNK, len(self) - chunk * CHUNK),
-                resolution=tuple(self.plan["resolution"]),
-                num_frames=self.plan["num_frames"],
-                seed=self.plan["seed"],
-                device=self.device,
-                first_index=self.plan["first_index"] + chunk * CHUNK,
-                progress=self.progress,
-            )
-            self._chunk = chunk
-            self.rejections.extend(self._solution.rejections)
-        return self._solution
+    def _meet(self, shards: list[Shard]) -> None:
+        """Rank 0 waits for the files of all ranks, the others for its record."""
+        while not is_complete(shards):
+            if self.rank == 0 and all(s.note_path.exists() and s.path.exists() for s in shards):
+                complete(shards)
+            else:
+                assert self.world_size > 1, shards[0].out
+                time.sleep(POLL_SECONDS)

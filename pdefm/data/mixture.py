@@ -2,9 +2,9 @@
 
 A training step consists of ``num_slots`` micro-batches ("slots"), each from one source. Slot number
 ``g = step * num_slots + slot`` decides everything: its source by a low-discrepancy sequence, its
-windows by walking that source's seeded permutations, epoch after epoch. Ranks share the slots out
-among themselves, so the samples of a step do not depend on the number of processes, and resuming
-needs one integer.
+windows by walking that source's seeded permutations, epoch after epoch (of an endless source,
+block after block). Ranks share the slots out among themselves, so the samples of a step do not
+depend on the number of processes, and resuming needs one integer.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from torch.utils.data import Dataset, Sampler
 from pdefm.data.batch import Batch, collate
 from pdefm.data.collection import TrajectoryCollection
 from pdefm.data.shift import random_offsets, shift_trajectory
-from pdefm.data.windows import WindowIndex
+from pdefm.data.windows import EndlessWindows, WindowIndex
 from pdefm.errors import RecipeError
 
 GOLDEN_RATIO = (5**0.5 - 1) / 2  # its multiples spread most evenly over [0, 1)
@@ -32,7 +32,7 @@ class MixtureSource:
 
     name: str
     collection: TrajectoryCollection
-    windows: WindowIndex
+    windows: WindowIndex | EndlessWindows
     weight: float = 1.0
     random_shift: bool = False
 
@@ -112,9 +112,12 @@ class Mixture:
         """Source index and window numbers of one micro-batch; reads no data."""
         number = step * self.num_slots + slot
         source = int(self.source_of(np.array([number]))[0])
-        num_windows = len(self.sources[source].windows)
+        windows = self.sources[source].windows
         first = self._drawn_before(number, source) * self.micro_batch_size
         positions = range(first, first + self.micro_batch_size)
+        if isinstance(windows, EndlessWindows):
+            return source, [windows.number(self.seed, source, p) for p in positions]
+        num_windows = len(windows)
         return source, [
             int(self._permutation(source, p // num_windows)[p % num_windows]) for p in positions
         ]

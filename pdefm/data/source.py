@@ -1,4 +1,4 @@
-"""Sources of a recipe: files, or an equation that is solved once into the cache."""
+"""Sources of a recipe: files, an equation solved once into the cache, or one without end."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from pydantic import model_validator
 from pdefm.config import Section
 from pdefm.data.collection import Subset, TrajectoryCollection
 from pdefm.data.generate import generate_cached
+from pdefm.data.online import OnlineCollection
 from pdefm.data.open import open_trajectories, present_splits
 from pdefm.errors import DataError
 from pdefm.progress import progress
@@ -49,15 +50,54 @@ class GenerateSection(Section):
         return open_trajectories(folder, "well", split=split)
 
 
+class OnlineSection(Section):
+    """An equation that is solved while the model trains; no training trajectory comes again."""
+
+    family: str
+    """Name in the table of equations."""
+    resolution: int = Limits(default=64, ge=8)
+    """Points per axis."""
+    num_frames: int = Limits(default=21, ge=2)
+    """Frames per trajectory, the initial state included."""
+    seed: int = Limits(default=0, ge=0)
+    """Decides the samples."""
+    buffer: int = Limits(default=64, ge=1)
+    """Trajectories that are drawn from at a time; then the next ones take their place."""
+    reuse: int = Limits(default=16, ge=1)
+    """Windows that each trajectory serves. Raise it if ``data_wait_fraction`` in the metrics says
+    that the training waits for the solver."""
+    workers: int = Limits(default=0, ge=0)
+    """Processes a rank that solve ahead; 0 solves in between the steps, as on the GPU."""
+    batch: int = Limits(default=16, ge=1)
+    """Trajectories that are solved together."""
+    num_validation: int = Limits(default=4, ge=1)
+    """Validation trajectories: other samples, solved once into the cache."""
+    settings: dict[str, Any] = Limits(default_factory=dict)
+    """Arguments of the equation, such as ``parameter_ranges`` or ``dt``."""
+
+    def open(self, split: str, device: str) -> TrajectoryCollection:
+        """The endless collection, or the fixed validation set."""
+        same = {"resolution", "num_frames", "seed", "settings"}
+        if split == "train":
+            options = self.model_dump(include=same | {"buffer", "reuse", "workers", "batch"})
+            return OnlineCollection(self.family, device=device, **options)
+        fixed = GenerateSection(
+            family=self.family, num_validation=self.num_validation, **self.model_dump(include=same)
+        )
+        return fixed.open(split, device)
+
+
 class SourceSection(Section):
-    """One source of a mixture: give ``path`` or ``generate``."""
+    """One source of a mixture: give one of ``path``, ``generate`` and ``online``."""
 
     name: str
     """Name in logs and results."""
     weight: float = Limits(default=1.0, gt=0)
     """Share of the micro-batches, relative to the other sources."""
     generate: GenerateSection | None = None
-    """Solve an equation."""
+    """Solve an equation once."""
+    online: OnlineSection | None = None
+    """Solve an equation while the model trains."""
     path: str | None = None
     """File or folder."""
     format: str = "auto"
@@ -82,8 +122,8 @@ class SourceSection(Section):
 
     @model_validator(mode="after")
     def _one_origin(self) -> "SourceSection":
-        if (self.generate is None) == (self.path is None):
-            raise ValueError("give either path or generate")
+        if sum(origin is not None for origin in (self.path, self.generate, self.online)) != 1:
+            raise ValueError("give one of path, generate and online")
         return self
 
     def open(self, split: str, device: str = "cpu") -> TrajectoryCollection:
@@ -94,6 +134,8 @@ class SourceSection(Section):
         """
         if self.generate is not None:
             return self.generate.open(split, device)
+        if self.online is not None:
+            return self.online.open(split, device)
         assert self.path is not None
         description = {
             key: value

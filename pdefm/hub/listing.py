@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from pdefm.config import shipped_recipes
 from pdefm.hub.folder import PROCESSOR, ModelFolder, read_json
@@ -115,3 +116,23 @@ def list_names(what: str) -> dict[str, str]:
     module, table = TABLES[what]
     registry = getattr(import_module(module), table)
     return {name: (registry[name].__doc__ or "").partition("\n")[0] for name in registry}
+
+
+def list_pdes() -> dict[str, dict[str, Any]]:
+    """What each equation is: title, axes, fields, boundary, parameters, time step, as JSON."""
+    from pdefm.pdes import PDES
+
+    found = {}
+    for name in sorted(PDES):
+        pde = PDES[name]()
+        found[name] = {
+            "is": (PDES[name].__doc__ or "").partition("\n")[0],
+            "num_dims": pde.num_dims,
+            "steady": pde.steady,
+            "fields": dict(zip(pde.channel_names, pde.channel_units, strict=True)),
+            "boundary": sorted({str(side) for sides in pde.sides for side in sides}),
+            "extent": list(pde.extent),
+            "parameters": {key: list(pair) for key, pair in pde.parameter_ranges.items()},
+            "dt": None if pde.steady else pde.dt,
+        }
+    return found

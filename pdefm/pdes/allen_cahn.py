@@ -7,10 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pdefm.domain import Field, Grid
-from pdefm.pdes.base import Range, as_column
+from pdefm.pdes.base import Parameters, Range, as_column
 from pdefm.pdes.etdrk import NonlinearTerm
 from pdefm.pdes.initial_states import random_periodic_field
-from pdefm.pdes.spectral import Parameters, SpectralPDE
+from pdefm.pdes.phase_field import free_energy
+from pdefm.pdes.spectral import SpectralPDE
 from pdefm.pdes.wavenumbers import Wavenumbers
 
 
@@ -30,6 +31,7 @@ class AllenCahn(SpectralPDE):
     log_uniform = frozenset({"interface_energy"})
     extent = (1.0, 1.0)
     dt = 0.2
+    invariant_kinds: Mapping[str, str] = {"free_energy": "decays"}
     steps_per_reaction_time = 2.0
 
     def initial_state(
@@ -62,3 +64,12 @@ class AllenCahn(SpectralPDE):
         """A part of the reaction time ``1 / max(3 u^2)``, where ``u`` tends to at least 1."""
         rate = (3 * state.square()).flatten(1).amax(1).clamp(min=3)
         return 1 / (self.steps_per_reaction_time * rate)
+
+    def state_invariants(
+        self,
+        wavenumbers: Wavenumbers,
+        parameters: Parameters,
+        state: Float[Tensor, "batch channel *space"],
+    ) -> dict[str, Float[Tensor, " batch"]]:
+        """Mean of ``interface_energy |grad u|^2 / 2 + (1 - u^2)^2 / 4``."""
+        return {"free_energy": free_energy(wavenumbers, parameters["interface_energy"], state)}

@@ -4,11 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, prod
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from pdefm.domain import AXIS_NAMES, BoundaryCondition, Field, Grid
@@ -16,7 +17,12 @@ from pdefm.errors import NumericalError, RecipeError
 from pdefm.registry import nearest_name_hint
 
 Range = tuple[float, float]
+Parameters = Mapping[str, Tensor]
+"""Per name, a scalar for each sample ``[batch]`` or a coefficient field ``[batch, *space]``."""
 MIN_RESOLUTION = 8
+INVARIANT_KINDS = ("conserved", "decays", "grows", "bounded")
+"""What an invariant may do in time: stay, never grow, never fall, or never become much larger
+(ten times in size) than it was at first."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,9 @@ class Integration:
 class PDE(ABC):
     """A family of evolutions: one equation, a range for each parameter, random initial states.
 
-    A subclass sets the class attributes and writes ``initial_state`` and ``integrate``.
-    ``solver_version`` grows whenever the same seed would give other numbers.
+    A subclass sets the class attributes and writes ``initial_state``, ``integrate`` and
+    ``tendency``; ``coefficients`` and ``invariants`` if it has any. ``solver_version`` grows
+    whenever the same seed would give other numbers.
 
     Args:
         dt: Time between saved frames; the class says a default.
@@ -55,6 +62,13 @@ class PDE(ABC):
     extent: tuple[float, ...]
     boundary: BoundaryCondition
     dt: float
+    steady: bool = False
+    """Whether a sample is one frame without time."""
+    invariant_kinds: Mapping[str, str] = MappingProxyType({})
+    """Per name in ``invariants``, one of ``INVARIANT_KINDS``."""
+
+    micro_batch: int = 16
+    """Samples that ``solve_samples`` hands to ``integrate`` at a time, if not told otherwise."""
 
     def __init__(
         self,
@@ -102,6 +116,11 @@ class PDE(ABC):
     def num_dims(self) -> int:
         """Number of space axes."""
         return len(self.extent)
+
+    @property
+    def sides(self) -> tuple[tuple[BoundaryCondition, BoundaryCondition], ...]:
+        """Per axis, what happens at the lower and the upper side: ``boundary`` on all of them."""
+        return ((self.boundary, self.boundary),) * self.num_dims
 
     @property
     def channel_names(self) -> tuple[str, ...]:
@@ -163,14 +182,34 @@ class PDE(ABC):
                 parameters[name] = float(low + (high - low) * fraction)
         return parameters
 
+    def coefficients(
+        self, parameters: Mapping[str, float], grid: Grid, rng: np.random.Generator
+    ) -> dict[str, Shaped[Tensor, "*space"]]:
+        """Random fields of the equation that do not change in time, such as a speed of sound.
+
+        Drawn before the initial state and from the same generator. Each joins the parameters
+        under its name and is stored as a constant; a boolean one named ``mask`` (true inside the
+        domain) is stored as the mask.
+
+        Args:
+            parameters: Values of ``sample_parameters``.
+            grid: From ``grid``.
+            rng: The only source of randomness.
+
+        Returns:
+            Float64 fields, the same functions at any resolution, or the boolean mask; a tensor
+            without axes is a number measured on the fields and is recorded as a parameter.
+        """
+        return {}
+
     @abstractmethod
     def initial_state(
-        self, parameters: Mapping[str, float], grid: Grid, rng: np.random.Generator
+        self, parameters: Mapping[str, Any], grid: Grid, rng: np.random.Generator
     ) -> Float[Tensor, "channel *space"]:
         """Random smooth state at time 0, float64, the same function at any resolution.
 
         Args:
-            parameters: Values of ``sample_parameters``.
+            parameters: Values of ``sample_parameters`` and fields of ``coefficients``.
             grid: From ``grid``.
             rng: The only source of randomness.
         """
@@ -179,7 +218,7 @@ class PDE(ABC):
     def integrate(
         self,
         initial: Float[Tensor, "batch channel *space"],
-        parameters: Mapping[str, Float[Tensor, " batch"]],
+        parameters: Parameters,
         grid: Grid,
         times: Float[Tensor, " time"],
     ) -> Integration:
@@ -187,7 +226,7 @@ class PDE(ABC):
 
         Args:
             initial: States at ``times[0]``, physical units; dtype and device are those computed in.
-            parameters: One value per sample.
+            parameters: One value or coefficient field per sample.
             grid: Where ``initial`` lives.
             times: Growing, from 0.
 
@@ -195,10 +234,64 @@ class PDE(ABC):
             States at all times (the first is ``initial``), and a reason per failed sample.
         """
 
+    def tendency(
+        self, state: Float[Tensor, "batch channel *space"], parameters: Parameters, grid: Grid
+    ) -> Float[Tensor, "batch channel *space"]:
+        """Right-hand side of ``u_t = f(u)``, differentiable, in units of the fields per time.
+
+        Args:
+            state: Physical units.
+            parameters: One value or coefficient field per sample.
+            grid: Where the state lives.
+        """
+        raise NotImplementedError(f"{self.name} has no tendency")
+
+    def residual(
+        self,
+        states: Float[Tensor, "batch time channel *space"],
+        parameters: Parameters,
+        grid: Grid,
+        times: Float[Tensor, " time"],
+    ) -> Float[Tensor, "batch steps channel *space"]:
+        """How far frames are from solving the equation, differentiable with respect to them.
+
+        ``(u_{n+1} - u_n) / dt - (f(u_n) + f(u_{n+1})) / 2``, of second order in ``dt`` for an exact
+        solution (Crank & Nicolson 1947, Proc. Camb. Phil. Soc. 43, 50-67).
+
+        Args:
+            states: Frames, physical units.
+            parameters: One value or coefficient field per sample.
+            grid: Where the states live.
+            times: Growing, one per frame.
+
+        Returns:
+            One entry between each two frames, ``time - 1`` of them.
+        """
+        num_frames = states.shape[1]
+        repeated = per_frame(parameters, num_frames)
+        slopes = self.tendency(states.flatten(0, 1), repeated, grid).unflatten(0, (-1, num_frames))
+        dt = times.diff().to(states).reshape(-1, *(1,) * (1 + grid.num_dims))  # [steps, 1, .., 1]
+        return states.diff(dim=1) / dt - (slopes[:, :-1] + slopes[:, 1:]) / 2
+
+    def invariants(
+        self,
+        states: Float[Tensor, "batch time channel *space"],
+        parameters: Parameters,
+        grid: Grid,
+    ) -> dict[str, Float[Tensor, "batch time"]]:
+        """Quantities whose course in time is known, named as in ``invariant_kinds``.
+
+        Args:
+            states: Frames, physical units.
+            parameters: One value or coefficient field per sample.
+            grid: Where the states live.
+        """
+        return {}
+
     def solve(
         self,
         initial: Float[Tensor, "batch channel *space"],
-        parameters: Mapping[str, Float[Tensor, " batch"]],
+        parameters: Parameters,
         grid: Grid,
         times: Float[Tensor, " time"],
     ) -> Float[Tensor, "batch time channel *space"]:
@@ -221,3 +314,13 @@ class PDE(ABC):
 def as_column(values: Float[Tensor, " batch"], num_axes: int) -> Tensor:
     """Float64 values ``[batch]`` as ``[batch, 1, ..., 1]`` with ``num_axes`` ones."""
     return values.to(torch.float64).reshape(-1, *(1,) * num_axes)  # [batch, 1, ..., 1]
+
+
+def space_mean(values: Float[Tensor, "*lead"], num_dims: int) -> Float[Tensor, "*rest"]:
+    """Mean over the last ``num_dims`` axes."""
+    return values.mean(tuple(range(-num_dims, 0)))
+
+
+def per_frame(parameters: Parameters, num_frames: int) -> dict[str, Tensor]:
+    """Parameters of a batch whose frames are flattened into its batch axis."""
+    return {name: value.repeat_interleave(num_frames, 0) for name, value in parameters.items()}

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pdefm.domain import Field, Grid
-from pdefm.pdes.base import Range, as_column
+from pdefm.pdes.base import Parameters, Range, as_column
 from pdefm.pdes.etdrk import NonlinearTerm
 from pdefm.pdes.initial_states import random_periodic_field
-from pdefm.pdes.spectral import Parameters, SpectralPDE, crossing_rate
+from pdefm.pdes.spectral import SpectralPDE, crossing_rate
 from pdefm.pdes.wavenumbers import Wavenumbers
 
 
@@ -34,6 +34,7 @@ class Burgers(SpectralPDE):
     log_uniform = frozenset({"viscosity"})
     extent = (1.0, 1.0)
     dt = 0.05
+    invariant_kinds: Mapping[str, str] = {"largest_velocity": "bounded"}
     courant_number = 0.5
 
     def initial_state(
@@ -81,3 +82,12 @@ class Burgers(SpectralPDE):
     ) -> Float[Tensor, " batch"]:
         """``courant_number / max(|u|/dx + |v|/dy)``."""
         return self.courant_number / crossing_rate(state, grid)
+
+    def state_invariants(
+        self,
+        wavenumbers: Wavenumbers,
+        parameters: Parameters,
+        state: Float[Tensor, "batch channel *space"],
+    ) -> dict[str, Float[Tensor, " batch"]]:
+        """Largest component of the velocity, which by the maximum principle does not grow."""
+        return {"largest_velocity": state.abs().flatten(1).amax(1)}

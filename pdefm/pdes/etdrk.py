@@ -9,7 +9,7 @@ from collections.abc import Callable
 from math import factorial
 
 import torch
-from jaxtyping import Complex, Float, Shaped
+from jaxtyping import Complex, Float, Inexact, Shaped
 from torch import Tensor
 
 NonlinearTerm = Callable[[Tensor], Tensor]
@@ -58,7 +58,7 @@ class ETDRK4:
     Args:
         linear: Eigenvalues of ``L``, real or complex, per sample, channel and mode, in 1/time.
         step_size: Time step.
-        dtype: ``complex64`` or ``complex128``, that of the state.
+        dtype: That of the state: complex, or real for a real linear part of real modes.
     """
 
     def __init__(
@@ -77,21 +77,21 @@ class ETDRK4:
         self._last = (step_size * (4 * phi_3 - phi_2)).to(dtype)
 
     def step(
-        self, state: Complex[Tensor, "batch channel *modes"], nonlinear: NonlinearTerm
-    ) -> Complex[Tensor, "batch channel *modes"]:
+        self, state: Inexact[Tensor, "batch channel *modes"], nonlinear: NonlinearTerm
+    ) -> Inexact[Tensor, "batch channel *modes"]:
         """State one ``step_size`` later; ``nonlinear`` is evaluated four times.
 
         Args:
-            state: Fourier coefficients.
-            nonlinear: ``N``, from coefficients to coefficients.
+            state: Coefficients.
+            nonlinear: ``N``, from coefficients to coefficients, in a tensor of its own.
         """
         at_start = nonlinear(state)
         half = self._half * state
         stage_a = torch.addcmul(half, self._stage, at_start)
         at_a = nonlinear(stage_a)
-        at_b = nonlinear(torch.addcmul(half, self._stage, at_a))
-        stage_c = torch.addcmul(self._half * stage_a, self._stage, 2 * at_b - at_start)
+        at_b = nonlinear(half.addcmul_(self._stage, at_a))
+        at_middle = at_a.add_(at_b)
+        stage_c = (self._half * stage_a).addcmul_(self._stage, at_b.mul_(2).sub_(at_start))
         at_c = nonlinear(stage_c)
-        result = torch.addcmul(self._full * state, self._first, at_start)
-        result = torch.addcmul(result, self._middle, at_a + at_b)
-        return torch.addcmul(result, self._last, at_c)
+        result = (self._full * state).addcmul_(self._first, at_start)
+        return result.addcmul_(self._middle, at_middle).addcmul_(self._last, at_c)

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pdefm.domain import Field, Grid
-from pdefm.pdes.base import Range, as_column
+from pdefm.pdes.base import Parameters, Range, as_column, space_mean
 from pdefm.pdes.etdrk import NonlinearTerm
 from pdefm.pdes.initial_states import random_periodic_field
-from pdefm.pdes.spectral import Parameters, SpectralPDE
+from pdefm.pdes.spectral import SpectralPDE
 from pdefm.pdes.wavenumbers import Wavenumbers
 
 
@@ -36,6 +36,7 @@ class GrayScott(SpectralPDE):
     }
     extent = (1.0, 1.0)
     dt = 10.0
+    invariant_kinds: Mapping[str, str] = {"total_concentration": "bounded"}
     steps_per_reaction_time = 2.0
 
     def initial_state(
@@ -77,3 +78,12 @@ class GrayScott(SpectralPDE):
         u, v = state.unbind(1)
         rate = (v.square() + 2 * (u * v).abs()).flatten(1).amax(1)
         return 1 / (self.steps_per_reaction_time * rate.clamp(min=0.2))
+
+    def state_invariants(
+        self,
+        wavenumbers: Wavenumbers,
+        parameters: Parameters,
+        state: Float[Tensor, "batch channel *space"],
+    ) -> dict[str, Float[Tensor, " batch"]]:
+        """Mean of ``u + v``, which only feed and kill change and which stays between 0 and 1."""
+        return {"total_concentration": space_mean(state.sum(1), wavenumbers.grid.num_dims)}

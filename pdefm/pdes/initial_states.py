@@ -51,3 +51,87 @@ def random_periodic_field(
         angle = 2 * pi * np.outer(modes, np.arange(num_points)) / num_points
         values = np.tensordot(values, np.exp(1j * angle), axes=(0, 0))
     return torch.from_numpy(np.real(values).copy())
+
+
+def random_pulses(
+    grid: Grid, rng: np.random.Generator, *, num_pulses: int, width: float
+) -> Float[Tensor, "*space"]:
+    """Sum of bumps of height 1 at random places, the same function at any resolution.
+
+    ``exp(sum_i (cos(2 pi (x_i - a_i) / extent_i) - 1) / (2 pi width)^2)``: a Gaussian of standard
+    deviation ``width * extent`` that is periodic.
+
+    Args:
+        grid: Periodic.
+        rng: Source of the places.
+        num_pulses: How many.
+        width: As a part of the box.
+
+    Returns:
+        float64, dimensionless.
+    """
+    total = np.zeros(grid.shape)
+    for place in rng.uniform(0, 1, size=(num_pulses, grid.num_dims)):
+        exponents = [
+            np.cos(2 * pi * (np.arange(n) / n - a)) - 1
+            for n, a in zip(grid.shape, place, strict=True)
+        ]
+        total += np.exp(sum(np.ix_(*exponents)) / (2 * pi * width) ** 2)
+    return torch.from_numpy(total)
+
+
+def random_walled_field(
+    grid: Grid, rng: np.random.Generator, *, peak_mode: float, num_modes: int = 2 * MAX_MODE
+) -> Float[Tensor, "*space"]:
+    """Gaussian random field of zero slope at the walls, zero mean, unit mean square on average.
+
+    A sum of ``cos(m pi x / extent)`` products whose energy is largest at ``|m| = peak_mode``. The
+    coefficients do not depend on the grid, so a seed gives the same function at any resolution.
+
+    Args:
+        grid: Cell centres.
+        rng: Source of the coefficients; a fixed number of draws is used up.
+        peak_mode: Half waves across the box of the strongest modes.
+        num_modes: Per axis.
+
+    Returns:
+        float64, dimensionless.
+    """
+    places = [(axis.coordinates() - axis.origin) / axis.extent for axis in grid.axes]
+    waves = [np.cos(pi * np.outer(np.arange(num_modes), place)) for place in places]
+    return _random_waves(waves, rng, peak_mode)
+
+
+def random_stream_function(
+    grid: Grid, rng: np.random.Generator, *, peak_mode: float, num_modes: int = 2 * MAX_MODE
+) -> Float[Tensor, "*space"]:
+    """As ``random_walled_field`` but of sines, zero at the walls, and at the corners of the cells.
+
+    Args:
+        grid: Cell centres; the result has one point more per axis.
+        rng: Source of the coefficients; a fixed number of draws is used up.
+        peak_mode: Half waves across the box of the strongest modes.
+        num_modes: Per axis.
+
+    Returns:
+        float64, dimensionless.
+    """
+    places = [np.arange(n + 1) / n for n in grid.shape]
+    waves = [np.sin(pi * np.outer(np.arange(num_modes), place)) for place in places]
+    return _random_waves(waves, rng, peak_mode)
+
+
+def _random_waves(
+    waves: list[np.ndarray], rng: np.random.Generator, peak_mode: float
+) -> Float[Tensor, "*points"]:
+    """Sum of products of waves ``[mode, point]`` with random weights; see the callers."""
+    shape = tuple(len(wave) for wave in waves)
+    squared = sum(np.ix_(*[(np.arange(n) / peak_mode) ** 2 for n in shape]))
+    # Energy per shell r^4 exp(-2 r^2), as in random_periodic_field with sharpness 4.
+    amplitude = np.asarray(squared) ** ((5 - len(shape)) / 4) * np.exp(-np.asarray(squared))
+    amplitude[(0,) * len(shape)] = 0.0
+    amplitude *= 2 ** (len(shape) / 2) / np.linalg.norm(amplitude)
+    values = amplitude * rng.standard_normal(shape)
+    for wave in waves:
+        values = np.tensordot(values, wave, axes=(0, 0))
+    return torch.from_numpy(values.copy())

@@ -1,13 +1,14 @@
 """Seeded samples of an equation: draw, solve, check, and redraw what is no use."""
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pdefm.domain import BoundaryCondition, Grid
@@ -48,11 +49,13 @@ class Solution:
     Args:
         fields: ``[sample, time, channel, *space]`` in physical units.
         times: ``[time]``, float64, from 0.
-        parameters: One value a sample, float64.
+        parameters: One value a sample, float64, measured ones of ``coefficients`` included.
         grid: Points and extents.
         names: One per channel.
         units: One per channel.
-        boundary: The same on all sides.
+        boundary: Per axis, condition at the lower and the upper side.
+        constants: Coefficient fields ``[sample, *space]``, in the precision of ``fields``.
+        mask: ``[sample, *space]``, true inside the domain; ``None`` means everywhere.
         rejections: Draws that were replaced, by index and attempt.
     """
 
@@ -62,7 +65,9 @@ class Solution:
     grid: Grid
     names: tuple[str, ...]
     units: tuple[str, ...]
-    boundary: BoundaryCondition
+    boundary: tuple[tuple[BoundaryCondition, BoundaryCondition], ...]
+    constants: dict[str, Float[Tensor, "sample *space"]] = field(default_factory=dict)
+    mask: Bool[Tensor, "sample *space"] | None = None
     rejections: tuple[Rejection, ...] = ()
 
 
@@ -82,7 +87,7 @@ def solve_samples(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     first_index: int = 0,
-    micro_batch: int = 16,
+    micro_batch: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Solution:
     """Draw and solve samples ``first_index .. first_index + num_samples - 1``.
@@ -99,7 +104,7 @@ def solve_samples(
         device: Where the solver runs.
         dtype: Precision of the states, in the solver and in the result.
         first_index: Index of the first sample.
-        micro_batch: Samples in flight; 16 fit a CPU's cache, more suit a GPU.
+        micro_batch: Samples in flight; the equation's own number unless given.
         progress: Told how many samples have just been finished, after every micro-batch.
 
     Returns:
@@ -109,6 +114,7 @@ def solve_samples(
         NumericalError: ``MAX_ATTEMPTS`` draws of one sample were all rejected.
         RecipeError: A number is out of range.
     """
+    micro_batch = pde.micro_batch if micro_batch is None else micro_batch
     for name, value, least in (
         ("num_samples", num_samples, 1),
         ("num_frames", num_frames, 1),
@@ -145,7 +151,7 @@ class _Maker:
         self.pde, self.grid, self.seed, self.device, self.dtype = pde, grid, seed, device, dtype
         self.times = torch.arange(num_frames, dtype=torch.float64) * pde.dt
         self.fields: dict[int, Tensor] = {}
-        self.parameters: dict[int, dict[str, float]] = {}
+        self.parameters: dict[int, dict[str, Any]] = {}
         self.rejections: list[Rejection] = []
 
     def solve(self, batch: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -153,12 +159,10 @@ class _Maker:
         drawn, initial = [], []
         for index, attempt in batch:
             rng = sample_generator(self.pde.name, self.seed, index, attempt)
-            drawn.append(self.pde.sample_parameters(rng))
+            scalars = self.pde.sample_parameters(rng)
+            drawn.append(scalars | self.pde.coefficients(scalars, self.grid, rng))
             initial.append(self.pde.initial_state(drawn[-1], self.grid, rng))
-        parameters = {
-            name: torch.tensor([d[name] for d in drawn], dtype=torch.float64, device=self.device)
-            for name in self.pde.parameter_ranges
-        }
+        parameters = {name: column.to(self.device) for name, column in stacked(drawn).items()}
         start = torch.stack(initial).to(self.device, self.dtype)
         solved = self.pde.integrate(start, parameters, self.grid, self.times)
         states = solved.states.cpu()
@@ -182,21 +186,30 @@ class _Maker:
     def solution(self) -> Solution:
         """What was kept, by index."""
         order = sorted(self.fields)
+        columns = stacked([self.parameters[index] for index in order])
+        fields = {name for name, column in columns.items() if column.dim() > 1} - {"mask"}
         return Solution(
             fields=torch.stack([self.fields[index] for index in order]),
             times=self.times,
-            parameters={
-                name: torch.tensor(
-                    [self.parameters[index][name] for index in order], dtype=torch.float64
-                )
-                for name in self.pde.parameter_ranges
-            },
+            parameters={name: column for name, column in columns.items() if column.ndim == 1},
             grid=self.grid,
             names=self.pde.channel_names,
             units=self.pde.channel_units,
-            boundary=self.pde.boundary,
+            boundary=self.pde.sides,
+            constants={name: columns[name].to(self.dtype) for name in columns if name in fields},
+            mask=columns.get("mask"),
             rejections=tuple(sorted(self.rejections, key=lambda r: (r.index, r.attempt))),
         )
+
+
+def stacked(drawn: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+    """Parameters of single samples, one tensor a name: scalars ``[sample]`` in float64, fields."""
+    return {
+        name: torch.stack([values[name] for values in drawn])
+        if isinstance(first, Tensor)
+        else torch.tensor([values[name] for values in drawn], dtype=torch.float64)
+        for name, first in drawn[0].items()
+    }
 
 
 def unusable_reason(states: Float[Tensor, "time channel *space"]) -> str:

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from pdefm.domain import BoundaryCondition, Grid
 from pdefm.errors import RecipeError
-from pdefm.pdes.base import PDE, Integration
+from pdefm.pdes.base import PDE, Integration, Parameters, per_frame
 from pdefm.pdes.etdrk import ETDRK4, NonlinearTerm
 from pdefm.pdes.wavenumbers import Wavenumbers
 
-Parameters = Mapping[str, Float[Tensor, " batch"]]
+SAMPLES_IN_CACHE = 16
+"""Samples that advance together on a CPU: more of 64 x 64 points leave its caches."""
 
 
 def power_of_two_substeps(frame_dt: float, limit: float) -> int:
@@ -51,6 +52,7 @@ class SpectralPDE(PDE):
     """
 
     boundary = BoundaryCondition.PERIODIC
+    micro_batch = 64
     max_substeps: int = 1024
     """A sample that needs more steps a frame is given up as 'time step too small'."""
 
@@ -78,6 +80,10 @@ class SpectralPDE(PDE):
             "num_substeps": self.num_substeps,
             "max_substeps": self.max_substeps,
         }
+
+    def modes(self, grid: Grid, dtype: torch.dtype, device: torch.device) -> Wavenumbers:
+        """The modes in which ``L`` is diagonal: Fourier ones, unless there are walls."""
+        return Wavenumbers(grid, dtype, device)
 
     @abstractmethod
     def linear_operator(
@@ -115,6 +121,39 @@ class SpectralPDE(PDE):
             run.advance_frame(stop - start)
         return Integration(torch.stack(run.frames, dim=1), tuple(run.faults))
 
+    def tendency(
+        self, state: Float[Tensor, "batch channel *space"], parameters: Parameters, grid: Grid
+    ) -> Float[Tensor, "batch channel *space"]:
+        """``L u + N(u)`` of the modes that the 2/3 rule keeps. See ``PDE.tendency``."""
+        wavenumbers = self.modes(grid, state.dtype, state.device)
+        parameters = {name: value.to(state.device) for name, value in parameters.items()}
+        linear = self.linear_operator(wavenumbers, parameters).to(wavenumbers.complex_dtype)
+        state_hat = wavenumbers.to_spectral(state)
+        slope_hat = linear * state_hat + self.nonlinear(wavenumbers, parameters)(state_hat)
+        return wavenumbers.to_physical(slope_hat)
+
+    def invariants(
+        self,
+        states: Float[Tensor, "batch time channel *space"],
+        parameters: Parameters,
+        grid: Grid,
+    ) -> dict[str, Float[Tensor, "batch time"]]:
+        """See ``PDE.invariants``."""
+        wavenumbers = self.modes(grid, states.dtype, states.device)
+        values = self.state_invariants(
+            wavenumbers, per_frame(parameters, states.shape[1]), states.flatten(0, 1)
+        )
+        return {name: value.unflatten(0, states.shape[:2]) for name, value in values.items()}
+
+    def state_invariants(
+        self,
+        wavenumbers: Wavenumbers,
+        parameters: Parameters,
+        state: Float[Tensor, "batch channel *space"],
+    ) -> dict[str, Float[Tensor, " batch"]]:
+        """Invariants of single states; a name for each in ``invariant_kinds``."""
+        return {}
+
 
 class _Run:
     """A batch on its way: coefficients, saved frames, faults, and steppers kept between frames."""
@@ -124,11 +163,11 @@ class _Run:
     ) -> None:
         self.pde, self.grid = pde, grid
         self.parameters = {name: value.to(initial.device) for name, value in parameters.items()}
-        self.wavenumbers = Wavenumbers(grid, initial.dtype, initial.device)
+        self.wavenumbers = pde.modes(grid, initial.dtype, initial.device)
         self.state_hat = self.wavenumbers.to_spectral(initial)
         self.frames = [initial]
         self.faults = [""] * len(initial)
-        self._steppers: dict[float, tuple[list[int], ETDRK4, NonlinearTerm]] = {}
+        self._steppers: dict[tuple[float, tuple[int, ...]], tuple[ETDRK4, NonlinearTerm]] = {}
 
     def _substeps(self, frame_dt: float) -> dict[int, list[int]]:
         """Samples by their number of substeps; those that need too many are given up."""
@@ -152,26 +191,32 @@ class _Run:
                 groups.setdefault(count, []).append(sample)
         return groups
 
-    def _stepper(self, step_size: float, samples: list[int]) -> tuple[ETDRK4, NonlinearTerm]:
+    def _stepper(self, step_size: float, samples: tuple[int, ...]) -> tuple[ETDRK4, NonlinearTerm]:
         """Coefficients for these samples, from the previous frame if they are the same ones."""
-        if step_size not in self._steppers or self._steppers[step_size][0] != samples:
-            chosen = {name: value[samples] for name, value in self.parameters.items()}
-            linear = self.pde.linear_operator(self.wavenumbers, chosen)
-            method = ETDRK4(linear, step_size, self.wavenumbers.complex_dtype)
-            term = self.pde.nonlinear(self.wavenumbers, chosen)
-            self._steppers[step_size] = (samples, method, term)
-        return self._steppers[step_size][1:]
+        if (step_size, samples) in self._steppers:
+            return self._steppers[step_size, samples]
+        chosen = {name: value[list(samples)] for name, value in self.parameters.items()}
+        linear = self.pde.linear_operator(self.wavenumbers, chosen)
+        method = ETDRK4(linear, step_size, self.wavenumbers.complex_dtype)
+        return method, self.pde.nonlinear(self.wavenumbers, chosen)
 
     def advance_frame(self, frame_dt: float) -> None:
         """Advance every sample that has not failed by ``frame_dt`` and save the frame."""
-        following = torch.full_like(self.state_hat, complex(float("nan"), float("nan")))
-        for count, samples in self._substeps(frame_dt).items():
+        following = torch.full_like(self.state_hat, float("nan"))
+        most = SAMPLES_IN_CACHE if following.device.type == "cpu" else len(self.faults)
+        steppers = {}
+        for count, members in self._substeps(frame_dt).items():
             # Equal frames differ in the last bits of their times; 12 digits make one key of them.
-            method, term = self._stepper(float(f"{frame_dt / count:.12g}"), samples)
-            state_hat = self.state_hat[samples]
-            for _ in range(count):
-                state_hat = method.step(state_hat, term)
-            following[samples] = state_hat
+            step_size = float(f"{frame_dt / count:.12g}")
+            for start in range(0, len(members), most):
+                samples = tuple(members[start : start + most])
+                method, term = self._stepper(step_size, samples)
+                steppers[step_size, samples] = method, term
+                state_hat = self.state_hat[list(samples)]
+                for _ in range(count):
+                    state_hat = method.step(state_hat, term)
+                following[list(samples)] = state_hat
+        self._steppers = steppers
         self.state_hat = following
         frame = self.wavenumbers.to_physical(following)
         finite = frame.flatten(1).isfinite().all(1).tolist()

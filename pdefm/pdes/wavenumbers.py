@@ -1,13 +1,18 @@
 """Fourier modes of a periodic grid, cut by the 2/3 rule, in one to three dimensions."""
 
 from functools import cached_property
-from math import pi
+from math import pi, prod
 
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
+from torch.nn import functional
 
 from pdefm.domain import Grid
+
+MODES_PER_BLOCK = 16
+"""Vector units multiply complex numbers in blocks and round the rest of an array differently: only
+with whole blocks in every sample does its result not depend on its place in a batch."""
 
 
 def num_kept_modes(num_points: int) -> int:
@@ -18,8 +23,10 @@ def num_kept_modes(num_points: int) -> int:
 class Wavenumbers:
     """The kept modes: ``|m| < N / 3`` on every axis; the rest is zero or not stored.
 
-    The last axis holds ``m >= 0`` only (the fields are real) and only the kept ones, so all
-    spectral arithmetic is a third shorter than with the layout of ``rfftn``.
+    The last space axis holds ``m >= 0`` only (the fields are real) and only the kept ones, so all
+    spectral arithmetic is a third shorter than with the layout of ``rfftn``. Some zeros may follow
+    them, see ``MODES_PER_BLOCK``. The modes of that axis come first, before those of the other
+    axes, ``[z, x, y]``: so the transforms along these run over neighbours in memory.
 
     Args:
         grid: Periodic.
@@ -32,20 +39,26 @@ class Wavenumbers:
         self.device = device
         self.dtype = dtype
         self.complex_dtype = torch.complex128 if dtype == torch.float64 else torch.complex64
-        self._space = tuple(range(-grid.num_dims, 0))
+        num_dims = grid.num_dims
+        self._leading = tuple(range(1 - num_dims, 0))
         self._kept = tuple(num_kept_modes(n) for n in grid.shape)
-        self.shape = (*grid.shape[:-1], self._kept[-1])
+        leading, last = prod(grid.shape[:-1]), self._kept[-1]
+        while leading * last % MODES_PER_BLOCK:
+            last += 1
+        self._num_zeros = last - self._kept[-1]
+        self.shape = (last, *grid.shape[:-1])
 
     @cached_property
     def axes(self) -> tuple[Float[Tensor, "*modes"], ...]:
         """Angular wavenumber ``2 pi m / extent`` per axis, float64, broadcastable to the modes."""
         result = []
+        num_dims = self.grid.num_dims
         for i, axis in enumerate(self.grid.axes):
-            is_last = i == self.grid.num_dims - 1
-            mode = torch.arange(self._kept[i] if is_last else axis.num_points, dtype=torch.float64)
-            if not is_last:
+            place = (i + 1) % num_dims
+            mode = torch.arange(self.shape[place], dtype=torch.float64)
+            if place > 0:
                 mode = torch.where(mode > axis.num_points // 2, mode - axis.num_points, mode)
-            shape = [-1 if j == i else 1 for j in range(self.grid.num_dims)]
+            shape = [-1 if j == place else 1 for j in range(num_dims)]
             wavenumber = (2 * pi / axis.extent * mode).reshape(shape)  # [1, .., modes, .., 1]
             result.append(wavenumber.to(self.device))
         return tuple(result)
@@ -66,6 +79,10 @@ class Wavenumbers:
         """Eigenvalues ``i k`` of the first derivatives, in the state's precision."""
         return 1j * torch.stack(torch.broadcast_tensors(*self.axes)).to(self.complex_dtype)
 
+    def gradient(self, field: Float[Tensor, "batch 1 *space"]) -> Float[Tensor, "batch dim *space"]:
+        """First derivatives of a scalar at the grid points."""
+        return self.to_physical(self.to_spectral(field) * self.derivative)
+
     def coordinates(self) -> tuple[Float[Tensor, "*space"], ...]:
         """Positions of the grid points per axis, float64, on the device."""
         points = [torch.from_numpy(axis.coordinates()).to(self.device) for axis in self.grid.axes]
@@ -75,19 +92,24 @@ class Wavenumbers:
         self, state_hat: Complex[Tensor, "batch channel *modes"]
     ) -> Float[Tensor, "batch channel *space"]:
         """Values at the grid points."""
-        if self.grid.num_dims > 1:
-            state_hat = torch.fft.ifftn(state_hat, dim=self._space[:-1])
+        num_dims = self.grid.num_dims
+        if self._num_zeros:
+            state_hat = state_hat.narrow(-num_dims, 0, self._kept[-1])
+        if num_dims > 1:
+            state_hat = torch.fft.ifftn(state_hat, dim=self._leading).movedim(-num_dims, -1)
         return torch.fft.irfft(state_hat, n=self.grid.shape[-1])
 
     def to_spectral(
         self, state: Float[Tensor, "batch channel *space"]
     ) -> Complex[Tensor, "batch channel *modes"]:
         """Fourier coefficients (unscaled FFT) with everything beyond the cut removed."""
+        num_dims = self.grid.num_dims
         state_hat = torch.fft.rfft(state)[..., : self._kept[-1]]
-        if self.grid.num_dims > 1:
-            state_hat = torch.fft.fftn(state_hat, dim=self._space[:-1])
-        for dim, num_points, kept in zip(
-            self._space[:-1], self.grid.shape, self._kept, strict=False
-        ):
+        if num_dims > 1:
+            state_hat = state_hat.movedim(-1, -num_dims).contiguous()
+            state_hat = torch.fft.fftn(state_hat, dim=self._leading)
+        for dim, num_points, kept in zip(self._leading, self.grid.shape, self._kept, strict=False):
             state_hat.narrow(dim, kept, num_points - 2 * kept + 1).zero_()
+        if self._num_zeros:
+            state_hat = functional.pad(state_hat, (0, 0) * (num_dims - 1) + (0, self._num_zeros))
         return state_hat

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from pdefm.data.windows import EndlessWindows
 from pdefm.errors import RecipeError
 from pdefm.models.dpot.modeling_dpot import DPOTModel
 from pdefm.tasks.forecasting import ForecastingTask
@@ -66,6 +67,9 @@ def check_recipe(recipe: PretrainRecipe) -> dict[str, Any]:
         "activations of a micro-batch, MiB": saved / MEBIBYTE,
         "checkpoint, MiB": (STATES - 1) * weights,
         "samples a step": section.global_batch_size,
-        "windows": ", ".join(f"{s.name} {len(s.windows)}" for s in mixture.sources),
+        "windows": ", ".join(
+            f"{s.name} {'endless' if isinstance(s.windows, EndlessWindows) else len(s.windows)}"
+            for s in mixture.sources
+        ),
         "shares": ", ".join(f"{k} {v:.3f}" for k, v in mixture.shares(section.max_steps).items()),
     }

@@ -10,6 +10,7 @@ import torch
 from pdefm.data.batch import Batch, collate
 from pdefm.data.collection import TrajectoryCollection
 from pdefm.data.mixture import Mixture, MixtureSource
+from pdefm.data.online import OnlineCollection
 from pdefm.data.summary import field_statistics
 from pdefm.data.trajectory import Trajectory
 from pdefm.data.windows import WindowIndex
@@ -123,7 +124,9 @@ def make_mixture(
             MixtureSource(
                 s.name,
                 s.train,
-                _windows(s.name, s.train, history, horizon, recipe.data.window_stride),
+                s.train.windows(history, horizon, recipe.data.window_stride, s.name)
+                if isinstance(s.train, OnlineCollection)
+                else _windows(s.name, s.train, history, horizon, recipe.data.window_stride),
                 s.weight,
                 s.random_shift,
             )
@@ -159,6 +162,8 @@ def make_processor(
 ) -> PDEProcessor:
     """Statistics over the training data; sources that share a field count equally.
 
+    Of an endless source, the first block counts.
+
     Raises:
         DataError: Values that are not finite.
         RecipeError: One field in two units.
@@ -174,7 +179,7 @@ def make_processor(
                     got=f"'{units[name]}' and '{unit}' (in {source.name})",
                     do="Give different physical quantities different names",
                 )
-        for name, statistics in field_statistics(source.train).items():
+        for name, statistics in field_statistics(source.train, source.train.num_typical).items():
             found.setdefault(name, []).append(statistics)
     fields: dict[str, dict[str, Any]] = {}
     for name, pairs in found.items():

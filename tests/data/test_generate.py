@@ -95,7 +95,7 @@ def test_splits_hold_different_samples(decay, tmp_path):
 
 
 def test_a_longer_set_starts_with_the_shorter_one(decay, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 2)
+    monkeypatch.setattr(module, "SHARD_SIZE", 2)
     short = open_trajectories(generate("decay", **SMALL, out=tmp_path / "short"))
     more = SMALL | {"num_trajectories": 5}
     long = open_trajectories(generate("decay", **more, out=tmp_path / "long"))

@@ -45,7 +45,7 @@ def values_of(collection):
 
 @pytest.mark.parametrize("origin", [{}, {"path": "a.npy", "generate": ALLEN_CAHN}])
 def test_a_source_is_either_a_file_or_an_equation(origin):
-    with pytest.raises(RecipeError, match="give either path or generate"):
+    with pytest.raises(RecipeError, match="give one of path, generate and online"):
         source(**origin)
 
 

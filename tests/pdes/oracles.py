@@ -6,15 +6,22 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from pdefm.pdes.sample import stacked
+
 GOLDEN = Path(__file__).parents[1] / "golden" / "pdes"
 
 
 def as_parameters(values, num_samples=1):
-    """Scalars as float64 tensors ``[batch]``."""
+    """Scalars as float64 tensors ``[batch]``, coefficient fields as ``[batch, *space]``."""
     return {
-        name: torch.full((num_samples,), value, dtype=torch.float64)
+        name: torch.as_tensor(value, dtype=torch.float64).expand(num_samples, *shape_of(value))
         for name, value in values.items()
     }
+
+
+def shape_of(value):
+    """Space of a coefficient field; nothing for a scalar."""
+    return value.shape if isinstance(value, torch.Tensor) else ()
 
 
 def oracle_errors(pde, case, parameters, dtype=torch.float64):
@@ -22,7 +29,8 @@ def oracle_errors(pde, case, parameters, dtype=torch.float64):
     reference = load_file(GOLDEN / f"{case}.safetensors")
     times = torch.cat([torch.zeros(1, dtype=torch.float64), reference["times"]])
     initial = reference["initial"][None].to(dtype)
-    states = pde.solve(initial, as_parameters(parameters), pde.grid(64), times)
+    grid = pde.grid(tuple(initial.shape[2:]))
+    states = pde.solve(initial, as_parameters(parameters), grid, times)
     assert states.dtype == dtype
     return (states[0, 1:].double() - reference["states"]).abs().flatten(1).amax(1)
 
@@ -36,10 +44,9 @@ def drawn_batch(pde, resolution, num_samples, seed=0, dtype=torch.float64):
     """Initial states and parameters of some samples, and their grid."""
     grid = pde.grid(resolution)
     rng = np.random.default_rng(seed)
-    drawn = [pde.sample_parameters(rng) for _ in range(num_samples)]
-    initial = torch.stack([pde.initial_state(values, grid, rng) for values in drawn]).to(dtype)
-    parameters = {
-        name: torch.tensor([values[name] for values in drawn], dtype=torch.float64)
-        for name in pde.parameter_ranges
-    }
-    return initial, parameters, grid
+    drawn, initial = [], []
+    for _ in range(num_samples):
+        scalars = pde.sample_parameters(rng)
+        drawn.append(scalars | pde.coefficients(scalars, grid, rng))
+        initial.append(pde.initial_state(drawn[-1], grid, rng))
+    return torch.stack(initial).to(dtype), stacked(drawn), grid

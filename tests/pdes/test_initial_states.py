@@ -6,7 +6,7 @@ import torch
 
 from pdefm.domain import Grid
 from pdefm.metrics import radial_spectrum
-from pdefm.pdes.initial_states import random_periodic_field
+from pdefm.pdes.initial_states import random_periodic_field, random_pulses
 
 
 @pytest.mark.parametrize("shape", [(64,), (64, 48), (40, 40, 40)])
@@ -41,3 +41,23 @@ def test_a_coarse_grid_leaves_out_the_modes_that_it_cannot_hold():
     spectrum = torch.fft.rfft2(field).abs()
     assert float(spectrum[:, 6:].max()) < 1e-10
     assert float(spectrum[:, 1:6].max()) > 1
+
+
+@pytest.mark.parametrize("shape", [(64,), (64, 48), (24, 24, 24)])
+def test_a_pulse_is_a_periodic_gaussian_of_height_one(shape):
+    rng = np.random.default_rng(3)
+    pulse = random_pulses(Grid.regular(shape), rng, num_pulses=1, width=0.08)
+    assert pulse.shape == shape
+    assert 0.9 < float(pulse.max()) <= 1
+    mass = float(pulse.mean())
+    assert mass == pytest.approx((0.08 * np.sqrt(2 * np.pi)) ** len(shape), rel=0.15)
+
+
+def test_pulses_are_the_same_function_at_any_resolution_and_know_no_edge():
+    coarse, fine = (
+        random_pulses(Grid.regular((n, n)), np.random.default_rng(5), num_pulses=4, width=0.06)
+        for n in (48, 96)
+    )
+    torch.testing.assert_close(coarse, fine[::2, ::2])
+    jump = (fine[0] - fine[-1]).abs().max()
+    assert jump <= 1.1 * fine.diff(dim=0).abs().max()

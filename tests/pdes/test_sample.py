@@ -6,8 +6,11 @@ import sys
 import pytest
 import torch
 
+from pdefm.data.generate import generate
+from pdefm.data.open import open_trajectories
 from pdefm.errors import NumericalError, RecipeError
 from pdefm.pdes import PDES
+from pdefm.pdes.initial_states import random_periodic_field
 from pdefm.pdes.sample import MAX_ATTEMPTS, solve_samples, unusable_reason
 
 SMALL = {"resolution": 16, "num_frames": 4}
@@ -110,10 +113,43 @@ def test_one_dead_channel_of_two_is_enough_to_reject():
     assert "frozen" in unusable_reason(torch.cat((moving, moving[:1].expand(3, -1, -1)), dim=1))
 
 
+class Channel(PDES["allen_cahn"]):
+    """Reaction in a part of the box, with coefficient fields of every kind."""
+
+    def coefficients(self, parameters, grid, rng):
+        speed = 1 + random_periodic_field(grid, rng, peak_mode=2.0)
+        return {"speed": speed, "mask": speed > 1, "largest_speed": speed.max()}
+
+    def initial_state(self, parameters, grid, rng):
+        assert parameters["speed"].shape == grid.shape
+        return super().initial_state(parameters, grid, rng) * parameters["mask"]
+
+
+def test_coefficients_are_stored_as_constants_mask_and_measured_parameters():
+    solution = solve_samples(Channel(), 3, seed=0, **SMALL)
+    assert set(solution.constants) == {"speed"}
+    assert solution.constants["speed"].dtype == solution.fields.dtype == torch.float32
+    assert torch.equal(solution.mask, solution.constants["speed"] > 1)
+    assert set(solution.parameters) == {"interface_energy", "largest_speed"}
+    largest = solution.constants["speed"].flatten(1).amax(1).double()
+    torch.testing.assert_close(solution.parameters["largest_speed"], largest)
+    assert not torch.equal(solution.constants["speed"][0], solution.constants["speed"][1])
+
+
+def test_a_file_of_samples_holds_their_constants(tmp_path):
+    settings = {"num_trajectories": 2, "seed": 0, "out": tmp_path, **SMALL}
+    trajectory = open_trajectories(generate("acoustic_wave", **settings))[1]
+    expected = solve_samples(PDES["acoustic_wave"](), 2, seed=0, **SMALL)
+    assert trajectory.constant_names == ("wave_speed",)
+    assert torch.equal(trajectory.constants[0], expected.constants["wave_speed"][1])
+    assert torch.equal(trajectory.fields, expected.fields[1])
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("family", sorted(PDES))
 def test_a_gpu_gives_the_same_samples_up_to_rounding(family):
-    there = solve_samples(PDES[family](), 2, seed=0, device="cuda", dtype=torch.float64, **SMALL)
-    here = solve_samples(PDES[family](), 2, seed=0, dtype=torch.float64, **SMALL)
+    settings = SMALL | ({"num_frames": 1} if PDES[family].steady else {})
+    there = solve_samples(PDES[family](), 2, seed=0, device="cuda", dtype=torch.float64, **settings)
+    here = solve_samples(PDES[family](), 2, seed=0, dtype=torch.float64, **settings)
     torch.testing.assert_close(there.fields, here.fields, rtol=1e-9, atol=1e-9)

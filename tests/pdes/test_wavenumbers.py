@@ -48,3 +48,23 @@ def test_modes_beyond_the_cut_vanish_on_every_axis(axis):
     waves = Wavenumbers(grid, torch.float64, DEVICE)
     field = torch.cos(2 * pi * 11 * points(grid)[axis])[None, None]
     assert waves.to_physical(waves.to_spectral(field)).abs().max() < 1e-13
+
+
+@pytest.mark.parametrize("shape", [(64,), (20, 20), (15, 9), (64, 64), (10, 9, 8)])
+def test_every_sample_fills_whole_blocks_of_modes(shape):
+    waves = Wavenumbers(Grid.regular(shape), torch.float32, DEVICE)
+    field_hat = waves.to_spectral(torch.randn(2, 1, *shape))
+    assert tuple(field_hat.shape[2:]) == waves.shape == tuple(waves.laplacian.shape)
+    assert field_hat[0].numel() % 16 == 0
+    again = waves.to_spectral(waves.to_physical(field_hat))
+    torch.testing.assert_close(again, field_hat, rtol=0, atol=1e-4)
+
+
+def test_the_gradient_of_a_wave_is_exact():
+    grid = Grid.regular((24, 20), (2.0, 3.0))
+    waves = Wavenumbers(grid, torch.float64, DEVICE)
+    x, y = points(grid)
+    phase = pi * x + 4 * pi / 3 * y
+    gradient = waves.gradient(torch.sin(phase)[None, None])[0]
+    expected = torch.stack((pi * torch.cos(phase), 4 * pi / 3 * torch.cos(phase)))
+    torch.testing.assert_close(gradient, expected)
