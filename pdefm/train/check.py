@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from pdefm.data.batch import to_device
 from pdefm.errors import RecipeError
 from pdefm.models.dpot.modeling_dpot import DPOTModel
 from pdefm.tasks.forecasting import ForecastingTask
@@ -53,7 +54,7 @@ def check_recipe(recipe: PretrainRecipe) -> dict[str, Any]:
         saved += tensor.numel() * tensor.element_size()
         return tensor
 
-    inputs = prepared.inputs | {"history": prepared.inputs["history"].to("meta"), "mask": None}
+    inputs = to_device(prepared.inputs, "meta")
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         prediction = model(**inputs).prediction
     weights = model.num_parameters() * BYTES / MEBIBYTE

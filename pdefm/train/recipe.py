@@ -39,6 +39,12 @@ class ModelSection(Section):
     learned_positions: bool = True
     """A position table for the first source's latent grid, interpolated on others."""
     coordinate_channels: bool = True
+    coordinate_encoding: str = "linear"
+    spectral_nonlinearity: str = "parts"
+    mask_channel: bool = False
+    short_history: str = "mask"
+    conditions: list[str] = Limits(default_factory=list)
+    """``dt``, ``boundary`` and names of the data's parameters that the blocks are told."""
     prediction: str = "increment"
     normalization: Literal["field", "instance"] = "field"
     """Statistics that the processor uses: per field over the training data, or per sample."""
