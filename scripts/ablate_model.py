@@ -32,6 +32,7 @@ BASE = {
         "num_hidden_layers": 3,
         "learned_positions": True,
         "coordinate_channels": True,
+        "spectral_nonlinearity": "parts",
     },
     "train": {"report_to": "none", "warmup_steps": 30, "logging_steps": 50},
 }

@@ -36,11 +36,11 @@ class ModelSection(Section):
     spectral_output_bias: bool = False
     hidden_act: str = "gelu"
     time_aggregation: str = "exp_mlp"
-    learned_positions: bool = True
+    learned_positions: bool = False
     """A position table for the first source's latent grid, interpolated on others."""
-    coordinate_channels: bool = True
+    coordinate_channels: bool = False
     coordinate_encoding: str = "linear"
-    spectral_nonlinearity: str = "parts"
+    spectral_nonlinearity: str = "modulus"
     mask_channel: bool = False
     short_history: str = "mask"
     conditions: list[str] = Limits(default_factory=list)

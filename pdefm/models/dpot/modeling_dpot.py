@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -573,6 +574,18 @@ class DPOTModel(DPOTPreTrainedModel):
             old = getattr(module, name)
             setattr(module, name, nn.Parameter(old[kept], old.requires_grad))
         self.config.field_names = [known[i] for i in kept]
+
+    def export(self, path: str | Path, format: str = "onnx", **options: Any) -> Path:
+        """Write the model as one file that runs without pdefm.
+
+        Args:
+            path: File to write, ``.onnx`` or ``.pt2``.
+            format: ``onnx`` or ``torch``.
+            **options: Of :func:`~pdefm.models.export.export_model`, which says more.
+        """
+        from pdefm.models.export import export_model  # it needs this class
+
+        return export_model(self, path, format=format, **options)
 
     def _field_slices(self) -> list[tuple[nn.Module, str]]:
         """Parameters whose first axis is the vocabulary: their module and name."""
