@@ -76,7 +76,7 @@ def test_the_rounding_noise_of_a_constant_field_is_not_blown_up():
     still = history.clone()
     still[:, :, 1] = 5.0
     difference = model(history).prediction - model(still).prediction
-    assert difference[:, :, 0].abs().max() < 0.05  # without a floor the noise looks like a field
+    assert difference[:, :, 0].abs().max() < 0.003  # without a floor the noise looks like a field
     published = tiny_model(instance_normalization=True, instance_std_floor=0.0)
     difference = published(history).prediction - published(still).prediction
-    assert difference[:, :, 0].abs().max() > 0.1
+    assert difference[:, :, 0].abs().max() > 0.05
