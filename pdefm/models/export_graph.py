@@ -256,17 +256,20 @@ def smallest_grid(program: ExportedProgram) -> list[int]:
         ModelError: Large grids went through others.
     """
     history = next(node for node in program.graph.nodes if node.name == "history")
-    sizes = []
-    for size in history.meta["val"].shape[3:]:
-        if isinstance(size, int):
-            sizes.append(size)
-            continue
-        reach = program.range_constraints[size.node.expr]
-        if reach.upper != int_oo:
-            raise ModelError(
-                "the mixer treats large grids differently",
-                got=f"from {int(reach.upper) + 1} points",
-                do="Fix the grid with resolution=",
-            )
-        sizes.append(int(reach.lower))
-    return sizes
+    space = history.meta["val"].shape[3:]
+    open_sizes = [size.node.expr for size in space if isinstance(size, torch.SymInt)]
+    reach = {
+        symbol: program.range_constraints[symbol]
+        for size in open_sizes
+        for symbol in size.free_symbols
+    }
+    if any(values.upper != int_oo for values in reach.values()):
+        raise ModelError(
+            "the mixer treats large grids in another way",
+            do="Fix the grid with resolution=",
+        )
+    lower = {symbol: values.lower for symbol, values in reach.items()}
+    return [
+        int(size.node.expr.subs(lower)) if isinstance(size, torch.SymInt) else size
+        for size in space
+    ]
