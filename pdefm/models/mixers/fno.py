@@ -57,7 +57,7 @@ class FNOMixer(nn.Module):
         """Real and imaginary part for the frequencies of this grid, ``[kept heads, d, d]``."""
         weight = self.weight.view(2, *self.table, -1)
         for axis, size in enumerate(kept.latent[:-1], start=1):
-            if size < weight.shape[axis]:
+            if kept.num_rows(axis - 1) < weight.shape[axis]:
                 first, last = (size + 1) // 2, size // 2  # k >= 0, k < 0
                 behind = weight.shape[axis] - last
                 parts = [weight.narrow(axis, 0, first), weight.narrow(axis, behind, last)]
