@@ -139,6 +139,34 @@ def atomic_folder(out: str | Path, overwrite: bool = False) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+@contextmanager
+def atomic_files(folder: str | Path, last: str) -> Iterator[Path]:
+    """Temporary folder whose files replace those of ``folder`` one by one if the block succeeds.
+
+    Args:
+        folder: Where the files go; made if it is missing.
+        last: Name of the file that moves after all others, because it makes the folder valid.
+
+    Raises:
+        EnvironmentFault: No permission, no space, or ``folder`` is a file.
+    """
+    folder = Path(folder)
+    partial = folder / _temporary_sibling(folder).name  # inside: the folder may be a mount point
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        for path in sorted(partial.iterdir(), key=lambda path: (path.name == last, path.name)):
+            os.replace(path, folder / path.name)
+    except EnvironmentFault:
+        raise
+    except OSError as error:
+        if error.errno is None:  # not of a file, such as an answer of the Hub
+            raise
+        raise _cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def make_readable(folder: str | Path) -> None:
     """Give every file the mode that the umask grants; safetensors writes for the owner only."""
     mask = os.umask(0)

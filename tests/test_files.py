@@ -6,6 +6,7 @@ import pytest
 
 from pdefm.errors import EnvironmentFault, ModelError
 from pdefm.files import (
+    atomic_files,
     atomic_folder,
     file_sha256,
     make_readable,
@@ -52,6 +53,31 @@ def test_an_unwritable_place_is_an_environment_fault(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentFault, match="cannot write"):
         write_text_atomic(tmp_path / "file" / "inside", "text")
+
+
+def test_files_move_into_a_folder_together_the_last_one_last(tmp_path, monkeypatch):
+    moved = []
+    monkeypatch.setattr(
+        "pdefm.files.os.replace", lambda old, new: moved.append(Path(old).rename(new).name)
+    )
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b").write_text("old")
+    with atomic_files(tmp_path / "out", last="a") as partial:
+        for name in "abc":
+            (partial / name).write_text("new")
+        assert (tmp_path / "out" / "b").read_text() == "old"
+    assert moved == ["b", "c", "a"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "b", "c"]
+    assert (tmp_path / "out" / "b").read_text() == "new"
+
+
+def test_files_stay_as_they_were_when_the_block_fails(tmp_path):
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(RuntimeError), atomic_files(tmp_path, last="a") as partial:  # noqa: PT012
+        (partial / "a").write_text("half")
+        raise RuntimeError
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_text() == "old"
 
 
 def test_a_folder_appears_only_when_the_block_succeeds(tmp_path):

@@ -1,5 +1,6 @@
 """What a model step consumes: samples of one source, so nothing is padded."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -9,6 +10,18 @@ from torch import Tensor
 
 from pdefm.data.trajectory import Boundary, Trajectory
 from pdefm.errors import DataError
+
+
+def to_device(values: Mapping[str, Any], device: torch.device | str) -> dict[str, Any]:
+    """The same names with every tensor on ``device``, in nested mappings too."""
+    moved: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Tensor):
+            value = value.to(device, non_blocking=True)
+        elif isinstance(value, Mapping):
+            value = to_device(value, device)
+        moved[name] = value
+    return moved
 
 
 @dataclass(frozen=True)
@@ -43,14 +56,9 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch with every tensor on ``device``."""
-        moved: dict[str, Any] = {
-            f.name: value.to(device, non_blocking=True)
-            for f in fields(self)
-            if isinstance(value := getattr(self, f.name), Tensor)
-        }
-        if self.parameters:
-            moved["parameters"] = {k: v.to(device) for k, v in self.parameters.items()}
-        return replace(self, **moved)
+        return replace(
+            self, **to_device({f.name: getattr(self, f.name) for f in fields(self)}, device)
+        )
 
 
 def _kind(window: Trajectory) -> tuple[Any, ...]:

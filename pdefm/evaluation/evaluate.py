@@ -116,6 +116,9 @@ def _batch_errors(
             num_steps,
             mask=batch.mask,
             periodic=periodic_axes(batch.boundary),
+            conditions=contender.processor.conditions_of(
+                dt=batch.dt, boundary=batch.boundary, parameters=batch.parameters
+            ),
         )
         found[label] = _errors(torch.stack(list(frames), 1), batch.target, batch.mask)
     still = batch.history[:, -1:].expand_as(batch.target)  # the last known frame, repeated

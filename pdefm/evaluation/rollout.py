@@ -1,16 +1,20 @@
 """Auto-regressive rollout in physical units."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from pdefm.data.batch import to_device
 from pdefm.data.shift import jitter_offsets, roll
 from pdefm.data.trajectory import Source, Trajectory, periodic_axes
 from pdefm.errors import DataError, NumericalError
 from pdefm.models.processing_pde import PDEProcessor
+
+CONDITIONS = ("dt", "boundary", "parameters")
 
 
 def rollout_frames(
@@ -22,6 +26,7 @@ def rollout_frames(
     *,
     mask: Bool[Tensor, "batch *space"] | None = None,
     periodic: tuple[bool, ...] = (),
+    conditions: Mapping[str, Any] | None = None,
 ) -> Iterator[Float[Tensor, "batch channel *space"]]:
     """Yield predicted frames one by one; memory does not grow with ``num_steps``.
 
@@ -37,6 +42,7 @@ def rollout_frames(
         num_steps: Frames to predict.
         mask: True inside the domain.
         periodic: Axes along which the grid may be moved.
+        conditions: What :meth:`PDEProcessor.conditions_of` makes of what else is known.
 
     Raises:
         NumericalError: A predicted frame is not finite; says which step.
@@ -49,7 +55,9 @@ def rollout_frames(
         offsets = jitter_offsets(done, tuple(window.shape[3:]), moves)
         moved = None if mask is None else roll(mask, offsets)
         with torch.no_grad():  # not around the whole: a generator would switch it for its caller
-            output = model(history=roll(window, offsets), field_names=names, mask=moved)
+            output = model(
+                history=roll(window, offsets), field_names=names, mask=moved, **(conditions or {})
+            )
         prediction = roll(output.prediction, tuple(-offset for offset in offsets))
         for i in range(min(prediction.shape[1], num_steps - done)):
             frame = scale.denormalize(prediction[:, i : i + 1])[:, 0]
@@ -60,7 +68,7 @@ def rollout_frames(
                     do="Roll out fewer steps, or fine-tune the model on such data",
                 )
             yield frame
-        window = torch.cat([window, prediction], 1)[:, -window.shape[1] :]
+        window = torch.cat([window, prediction], 1)[:, -processor.history :]
 
 
 def rollout(
@@ -71,7 +79,7 @@ def rollout(
     Args:
         model: From ``AutoModel.from_pretrained`` or ``load_adapter``.
         processor: Its processor.
-        trajectory: At least ``processor.history`` frames, in physical units.
+        trajectory: At least ``processor.min_history`` frames, in physical units.
         num_steps: Frames to predict.
 
     Returns:
@@ -84,7 +92,7 @@ def rollout(
     """
     if num_steps < 1:
         raise DataError("a rollout needs at least one step", got=num_steps, do="Use --steps 1")
-    processor(trajectory)  # raises on short or non-finite histories
+    inputs = processor(trajectory)  # raises on short or non-finite histories
     device = next(model.parameters()).device
     history = trajectory.fields[None, -processor.history :].to(device)
     mask = None if trajectory.mask is None else trajectory.mask[None].to(device)
@@ -96,6 +104,7 @@ def rollout(
         num_steps,
         mask=mask,
         periodic=periodic_axes(trajectory.boundary),
+        conditions=to_device({k: v for k, v in inputs.items() if k in CONDITIONS}, device),
     )
     steps = torch.arange(1, num_steps + 1, dtype=trajectory.times.dtype)
     return replace(

@@ -8,6 +8,7 @@ from typing import Any
 
 from pdefm.errors import ModelError
 from pdefm.files import MANIFEST, verify_manifest
+from pdefm.models.shards import shard_files
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
@@ -63,13 +64,12 @@ class ModelFolder:
         """The safetensors files, one or many shards.
 
         Raises:
-            ModelError: The index of the shards cannot be read.
+            ModelError: The index of the shards cannot be read, or leads out of the folder.
         """
         if self.kind == "adapter":
             return [self.path / ADAPTER_WEIGHTS]
         if (self.path / WEIGHTS_INDEX).is_file():
-            weight_map = read_json(self.path / WEIGHTS_INDEX).get("weight_map", {})
-            return [self.path / name for name in sorted(set(weight_map.values()))]
+            return shard_files(self.path, read_json(self.path / WEIGHTS_INDEX))
         return [self.path / WEIGHTS]
 
     def weights_sha256(self) -> str:

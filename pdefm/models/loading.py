@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from pdefm.errors import ModelError
 from pdefm.models.dpot.configuration_dpot import DPOTConfig
 from pdefm.models.dpot.modeling_dpot import DPOTModel
+from pdefm.models.pretrained import readable_errors
 from pdefm.models.processing_pde import PDEProcessor
 
 
@@ -53,33 +53,11 @@ def load_model(folder: str | Path) -> tuple[DPOTModel, PDEProcessor]:
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} is no model folder", got="no config.json", do="Check the path")
-    try:
-        with quiet_upstream():
-            model, info = AutoModel.from_pretrained(
-                folder,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-                use_safetensors=True,  # a pickle can run code
-            )
-    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
-        if isinstance(error, ModelError):
-            raise
-        raise ModelError(
-            f"cannot load {folder}", got=str(error).splitlines()[0], do="Publish or copy it again"
-        ) from error
-    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if info[kind]:
-            raise ModelError(
-                f"weights in {folder} do not fit their config.json",
-                got=f"{kind.split('_')[0]} {sorted(map(str, info[kind]))[0]}",
-                do="The folder is damaged; publish or copy it again",
-            )
-    for name, tensor in model.state_dict().items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise ModelError(f"weights in {folder} are not finite", got=name)
+    with quiet_upstream(), readable_errors(folder):
+        model = AutoModel.from_pretrained(folder)
     processor = load_processor(folder)
     _check_pair(folder, model.config, processor)
-    return model.eval(), processor
+    return model, processor
 
 
 def _check_pair(folder: Path, config: DPOTConfig, processor: PDEProcessor) -> None:

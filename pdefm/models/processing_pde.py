@@ -1,6 +1,6 @@
 """What must never be separated from the weights: field names, units, statistics, frames."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, no_type_check
 
@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers.processing_utils import ProcessorMixin
 
-from pdefm.data.trajectory import Trajectory
+from pdefm.data.trajectory import Boundary, Trajectory
 from pdefm.errors import DataError, ModelError
 from pdefm.models.auto import register_auto_classes
 from pdefm.registry import nearest_name_hint
@@ -78,6 +78,10 @@ class PDEProcessor(ProcessorMixin):
         boundaries: Boundary conditions seen in training.
         dt: Smallest and largest time between frames seen in training, in the data's unit.
         resolutions: Grids seen in training.
+        conditions: What the model is told besides the fields: ``boundary: {}``, and per scalar
+            (``dt`` or a parameter of the equation) ``log``, ``mean`` and ``std`` over the training
+            data; the model sees ``(log v - mean) / std``, or without the logarithm.
+        min_history: Fewest frames seen in training; ``None`` is ``history``.
         shift_invariant: True if training moved every sample at random along the periodic axes; a
             rollout then moves the grid from step to step, so that errors at the seams of patches do
             not add up.
@@ -98,6 +102,8 @@ class PDEProcessor(ProcessorMixin):
         dt: list[float] | None = None,
         resolutions: list[list[int]] | None = None,
         shift_invariant: bool = False,
+        conditions: dict[str, dict[str, Any]] | None = None,
+        min_history: int | None = None,
     ) -> None:
         super().__init__()
         if normalization not in NORMALIZATIONS:
@@ -118,6 +124,8 @@ class PDEProcessor(ProcessorMixin):
         self.dt = dt
         self.resolutions = resolutions
         self.shift_invariant = shift_invariant
+        self.conditions = {} if conditions is None else conditions
+        self.min_history = history if min_history is None else min_history
 
     def scale(
         self,
@@ -154,22 +162,57 @@ class PDEProcessor(ProcessorMixin):
         )
         return Scale(mean, _usable(std, mean))
 
+    def conditions_of(
+        self,
+        *,
+        dt: Float[Tensor, " batch"] | None = None,
+        boundary: Boundary | None = None,
+        parameters: Mapping[str, Float[Tensor, " batch"]] | None = None,
+    ) -> dict[str, Any]:
+        """Keyword inputs of the model: what it is conditioned on and what is known, normalised.
+
+        Args:
+            dt: Time between frames, in the data's unit.
+            boundary: Conditions at both sides of every axis.
+            parameters: Scalars of the equation by name.
+
+        Raises:
+            DataError: A value that cannot be, such as a time step of zero.
+        """
+        inputs: dict[str, Any] = {}
+        if "boundary" in self.conditions and boundary is not None:
+            inputs["boundary"] = boundary
+        if "dt" in self.conditions and dt is not None:
+            inputs["dt"] = self._condition("dt", dt)
+        known = {name: v for name, v in (parameters or {}).items() if name in self.conditions}
+        if known:
+            inputs["parameters"] = {name: self._condition(name, v) for name, v in known.items()}
+        return inputs
+
+    def _condition(self, name: str, value: Tensor) -> Tensor:
+        entry = self.conditions[name]
+        if entry["log"]:
+            if not bool((value > 0).all()):
+                raise DataError(f"{name} must be positive", got=float(value.min()))
+            value = value.log()
+        return (value - entry["mean"]) / entry["std"]
+
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]  # theirs takes text
         self, trajectory: Trajectory
     ) -> dict[str, Any]:
         """Model inputs from the last ``history`` frames of a trajectory.
 
         Returns:
-            ``history`` ``[1, T, C, *space]`` normalised, ``field_names``, and ``mask`` if the
-            trajectory has one.
+            ``history`` ``[1, T, C, *space]`` normalised, ``field_names``, ``mask`` if the
+            trajectory has one, and the conditions that the model knows.
 
         Raises:
-            DataError: Fewer frames than the history needs, or non-finite values inside the domain.
+            DataError: Fewer frames than in training, or non-finite values inside the domain.
         """
         frames = trajectory.fields[-self.history :][None]
-        if frames.shape[1] < self.history:
+        if frames.shape[1] < self.min_history:
             raise DataError(
-                f"{trajectory.source}: the model needs {self.history} frames of history",
+                f"{trajectory.source}: the model needs {self.min_history} frames of history",
                 got=frames.shape[1],
                 do="Give a longer trajectory",
             )
@@ -184,6 +227,12 @@ class PDEProcessor(ProcessorMixin):
             "history": self.scale(frames, trajectory.names, mask).normalize(frames),
             "field_names": trajectory.names,
         }
+        parameters = {name: torch.tensor([v]) for name, v in trajectory.parameters.items()}
+        inputs |= self.conditions_of(
+            dt=torch.tensor([trajectory.dt]) if trajectory.dt else None,
+            boundary=trajectory.boundary,
+            parameters=parameters,
+        )
         return inputs if mask is None else inputs | {"mask": mask}
 
 

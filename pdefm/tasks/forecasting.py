@@ -19,6 +19,9 @@ class ForecastingOptions(Section):
     noise_fraction: float = Limits(default=0.02, ge=0.0)
     """Standard deviation of the training noise over the RMS of each field in the history
     (0.02 is near the optimum that the paper reports, 0.2 its released small models)."""
+    min_history: int | None = Limits(default=None, ge=1)
+    """Train on histories of random length, at least this long, so that the model can start from
+    few frames; by default every history is whole."""
 
 
 class ForecastingTask(Task):
@@ -37,18 +40,27 @@ class ForecastingTask(Task):
 
     def prepare(self, batch: Batch, generator: torch.Generator | None = None) -> Prepared:
         """Normalised history (noisy if a generator is given) and the physical target."""
-        history = batch.history
-        noise = cast(ForecastingOptions, self.options).noise_fraction
-        if generator is not None and noise > 0:
-            rms = sample_mean(history.square(), batch.mask).sqrt()
+        options = cast(ForecastingOptions, self.options)
+        clean = batch.history
+        if generator is not None and options.min_history is not None:
+            longest = clean.shape[1]
+            shortest = min(options.min_history, longest)
+            length = int(torch.randint(shortest, longest + 1, (), generator=generator))
+            clean = clean[:, longest - length :]
+        history = clean
+        if generator is not None and options.noise_fraction > 0:
+            rms = sample_mean(clean.square(), batch.mask).sqrt()
             # Drawn on the CPU, so that every device sees the same noise.
-            draw = torch.randn(history.shape, generator=generator).to(history.device)
-            history = history + noise * rms * draw
-        scale = self.processor.scale(batch.history, batch.names, batch.mask)
+            draw = torch.randn(clean.shape, generator=generator).to(clean.device)
+            history = clean + options.noise_fraction * rms * draw
+        scale = self.processor.scale(clean, batch.names, batch.mask)
         inputs = {
             "history": scale.normalize(history),
             "field_names": batch.names,
             "mask": batch.mask,
+            **self.processor.conditions_of(
+                dt=batch.dt, boundary=batch.boundary, parameters=batch.parameters
+            ),
         }
         return Prepared(inputs, batch.target, scale, batch.mask)
 

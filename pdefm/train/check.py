@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from pdefm.data.batch import to_device
 from pdefm.data.windows import EndlessWindows
 from pdefm.errors import RecipeError
 from pdefm.models.dpot.modeling_dpot import DPOTModel
@@ -54,7 +55,7 @@ def check_recipe(recipe: PretrainRecipe) -> dict[str, Any]:
         saved += tensor.numel() * tensor.element_size()
         return tensor
 
-    inputs = prepared.inputs | {"history": prepared.inputs["history"].to("meta"), "mask": None}
+    inputs = to_device(prepared.inputs, "meta")
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         prediction = model(**inputs).prediction
     weights = model.num_parameters() * BYTES / MEBIBYTE

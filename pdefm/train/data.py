@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
+import numpy as np
 import torch
 
 from pdefm.data.batch import Batch, collate
@@ -16,9 +17,11 @@ from pdefm.data.trajectory import Trajectory
 from pdefm.data.windows import WindowIndex
 from pdefm.errors import DataError, RecipeError
 from pdefm.models.processing_pde import PDEProcessor
+from pdefm.registry import nearest_name_hint
 from pdefm.train.recipe import DataSection, TrainingRecipe
 
 VALIDATION_BATCH = 16
+CONDITION_SAMPLES = 256  # trajectories of a source that are asked for their parameters
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,9 @@ def check_grids(
     for source in sources:
         shape = source.first.grid.shape
         num_dims = len(shape) if num_dims is None else num_dims
-        if len(shape) != num_dims or num_dims not in (2, 3):
+        if len(shape) != num_dims:
             raise DataError(
-                f"{source.name}: this model takes fields on {num_dims} space axes (2 or 3)",
+                f"{source.name}: this model takes fields on {num_dims} space axes",
                 got=f"{len(shape)} axes {shape}",
                 do="Use such data, all sources with equally many axes",
             )
@@ -97,6 +100,12 @@ def check_grids(
             )
     assert num_dims is not None
     return num_dims
+
+
+def evenly(total: int, count: int) -> list[int]:
+    """At most ``count`` of ``range(total)``, evenly spread from the first to the last."""
+    count = min(count, total)
+    return [round(i * (total - 1) / max(count - 1, 1)) for i in range(count)]
 
 
 def _windows(
@@ -148,8 +157,7 @@ def validation_batches(
     for source in sources:
         index = _windows(source.name, source.valid, history, horizon)
         count = min(section.validation_windows, len(index))
-        numbers = [round(i * (len(index) - 1) / max(count - 1, 1)) for i in range(count)]
-        windows = [source.valid.read(*index.locate(number)) for number in numbers]
+        windows = [source.valid.read(*index.locate(i)) for i in evenly(len(index), count)]
         batches[source.name] = [
             collate(windows[i : i + VALIDATION_BATCH], history=history, source=source.name)
             for i in range(0, count, VALIDATION_BATCH)
@@ -157,8 +165,52 @@ def validation_batches(
     return batches
 
 
+def condition_statistics(
+    sources: Sequence[OpenedSource], names: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """How each condition is normalised: by its mean and deviation over the sources.
+
+    A scalar that is positive everywhere and spans more than a factor of ten is taken by its
+    logarithm, the time step always.
+
+    Raises:
+        RecipeError: A parameter that no training trajectory has.
+    """
+    heads = [
+        source.train.read(i, 0, min(2, source.train.num_frames(i)))
+        for source in sources
+        for i in evenly(len(source.train), CONDITION_SAMPLES)
+    ]
+    found: dict[str, dict[str, Any]] = {}
+    for name in names:
+        if name == "boundary":
+            found[name] = {}
+            continue
+        values = [head.dt if name == "dt" else head.parameters.get(name) for head in heads]
+        given = np.array([value for value in values if value is not None])
+        if not len(given):
+            known = sorted({key for head in heads for key in head.parameters})
+            raise RecipeError(
+                f"model.conditions: no training trajectory has a parameter '{name}'",
+                do=nearest_name_hint(name, ["dt", "boundary", *known]),
+            )
+        log = bool(name == "dt" or (given.min() > 0 and given.max() > 10 * given.min()))
+        shown = np.log(given) if log else given
+        spread = float(shown.std())
+        mean = float(shown.mean())
+        usable = spread > 1e-6 * max(abs(mean), 1e-30)
+        found[name] = {"log": log, "mean": mean, "std": spread if usable else 1.0}
+    return found
+
+
 def make_processor(
-    sources: Sequence[OpenedSource], *, history: int, horizon: int, normalization: str
+    sources: Sequence[OpenedSource],
+    *,
+    history: int,
+    horizon: int,
+    normalization: str,
+    conditions: Sequence[str] = (),
+    min_history: int | None = None,
 ) -> PDEProcessor:
     """Statistics over the training data; sources that share a field count equally.
 
@@ -166,7 +218,7 @@ def make_processor(
 
     Raises:
         DataError: Values that are not finite.
-        RecipeError: One field in two units.
+        RecipeError: One field in two units, or a condition that no trajectory has.
     """
     found: dict[str, list[tuple[float, float]]] = {}
     units: dict[str, str] = {}
@@ -199,12 +251,12 @@ def make_processor(
         dt=[min(steps), max(steps)],
         shift_invariant=all(source.random_shift for source in sources),
         resolutions=[list(shape) for shape in sorted({s.first.grid.shape for s in sources})],
+        conditions=condition_statistics(sources, conditions),
+        min_history=min_history,
     )
 
 
 def noise_generator(seed: int, step: int, slot: int) -> torch.Generator:
     """Randomness of one micro-batch: the same on every device, rank and resume."""
-    import numpy as np
-
     state = int(np.random.SeedSequence([seed, 2, step, slot]).generate_state(1, np.uint64)[0])
     return torch.Generator().manual_seed(state % 2**63)

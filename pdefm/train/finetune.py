@@ -51,6 +51,7 @@ def adapted_processor(base: PDEProcessor, sources: list[OpenedSource]) -> PDEPro
         sources, history=base.history, horizon=base.horizon, normalization=base.normalization
     )
     own.fields = base.fields | own.fields
+    own.conditions, own.min_history = base.conditions, base.min_history
     return own
 
 

@@ -57,6 +57,8 @@ def design_model(
         history=recipe.model.history,
         horizon=recipe.model.horizon,
         normalization=recipe.model.normalization,
+        conditions=recipe.model.conditions,
+        min_history=recipe.task.min_history,
     )
     return make_config(recipe.model, processor, sources[0].first.grid.shape), processor
 

@@ -36,9 +36,15 @@ class ModelSection(Section):
     spectral_output_bias: bool = False
     hidden_act: str = "gelu"
     time_aggregation: str = "exp_mlp"
-    learned_positions: bool = True
+    learned_positions: bool = False
     """A position table for the first source's latent grid, interpolated on others."""
-    coordinate_channels: bool = True
+    coordinate_channels: bool = False
+    coordinate_encoding: str = "linear"
+    spectral_nonlinearity: str = "modulus"
+    mask_channel: bool = False
+    short_history: str = "mask"
+    conditions: list[str] = Limits(default_factory=list)
+    """``dt``, ``boundary`` and names of the data's parameters that the blocks are told."""
     prediction: str = "increment"
     normalization: Literal["field", "instance"] = "field"
     """Statistics that the processor uses: per field over the training data, or per sample."""

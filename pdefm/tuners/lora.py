@@ -9,7 +9,10 @@ from pdefm.config import Section
 from pdefm.errors import ModelError
 from pdefm.models.dpot.modeling_dpot import DPOTModel
 from pdefm.models.loading import quiet_upstream
+from pdefm.models.mixers import MIXERS
 from pdefm.tuners.base import Tuner
+
+MLP_LAYERS = ("fc1", "fc2")
 
 
 class LoraOptions(Section):
@@ -19,10 +22,12 @@ class LoraOptions(Section):
     """Rank of the updates."""
     lora_alpha: int = Limits(default=16, ge=1)
     """The update is scaled by ``lora_alpha / r``."""
-    target_modules: tuple[str, ...] = ("fc1", "fc2")
-    """Pointwise layers of the blocks that get a low-rank update."""
-    target_parameters: tuple[str, ...] = ("mixer.weight1", "mixer.weight2")
-    """Spectral weights ``[2 heads, d, d]`` that get one low-rank pair a slice."""
+    target_modules: tuple[str, ...] | None = None
+    """Linear layers that get a low-rank update; by default those of the blocks' MLPs and of the
+    mixer."""
+    target_parameters: tuple[str, ...] | None = None
+    """Stacks of matrices ``[slices, d, d]`` that get one low-rank pair a slice; by default the
+    mixer's spectral weights."""
     modules_to_save: tuple[str, ...] | None = None
     """Modules that train whole; by default those that hold the field slices, which are small."""
 
@@ -33,7 +38,19 @@ def _with_field_slices(model: DPOTModel) -> tuple[str, ...]:
     return slices if model.modulation is None else (*slices, "modulation")
 
 
-def _check_targets(model: nn.Module, options: LoraOptions) -> None:
+def _targets(model: DPOTModel, options: LoraOptions) -> dict[str, list[str]]:
+    """What PEFT is told to change: as the options say, else what suits this model's mixer."""
+    mixer = MIXERS[model.config.mixer]
+    defaults = {
+        "target_modules": (*MLP_LAYERS, *mixer.linear_names),
+        "target_parameters": tuple(f"mixer.{name}" for name in mixer.matrix_names),
+        "modules_to_save": _with_field_slices(model),
+    }
+    chosen = {key: getattr(options, key) for key in defaults}
+    return {key: list(defaults[key] if v is None else v) for key, v in chosen.items()}
+
+
+def _check_targets(model: nn.Module, targets: dict[str, list[str]]) -> None:
     """Refuse a name that PEFT would skip, or stumble over."""
     modules = [name for name, _ in model.named_modules()]
     parameters = [name for name, _ in model.named_parameters()]
@@ -42,7 +59,7 @@ def _check_targets(model: nn.Module, options: LoraOptions) -> None:
         ("target_parameters", parameters),
         ("modules_to_save", modules),
     ):
-        for target in getattr(options, key) or ():
+        for target in targets[key]:
             if not any(f".{name}".endswith(f".{target}") for name in known):
                 raise ModelError(
                     f"{key} names nothing in the model",
@@ -69,9 +86,8 @@ class LoraTuner(Tuner):
         from peft import LoraConfig, get_peft_model
 
         options = cast(LoraOptions, self.options)
-        _check_targets(model, options)
-        saved = options.modules_to_save
-        saved = _with_field_slices(model) if saved is None else saved
+        targets = _targets(model, options)
+        _check_targets(model, targets)
         # PEFT wonders about a model without a text vocabulary and asks transformers by an old name.
         with quiet_upstream():
             return get_peft_model(
@@ -79,9 +95,7 @@ class LoraTuner(Tuner):
                 LoraConfig(
                     r=options.r,
                     lora_alpha=options.lora_alpha,
-                    target_modules=list(options.target_modules),
-                    target_parameters=list(options.target_parameters),
-                    modules_to_save=list(saved),
+                    **cast(Any, targets),
                 ),
             )
 

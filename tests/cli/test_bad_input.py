@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from tests.models.test_convert_dpot import Hostile
 from tests.tiny import tiny_values, write_waves
 
 AXES = ("--axes", "N T C X Y")
@@ -95,10 +96,15 @@ class Workshop:
         (self.root / "file").write_text("")
         return self.root / "file" / name
 
-    def checkpoint(self):
+    def checkpoint(self, **more):
         """No published checkpoint of DPOT."""
-        torch.save({"model": {"w": torch.zeros(2)}}, self.root / "m.pth")
+        torch.save({"model": {"w": torch.zeros(2)}} | more, self.root / "m.pth")
         return self.root / "m.pth"
+
+    def truncated_checkpoint(self):
+        path = self.checkpoint()
+        path.write_bytes(path.read_bytes()[:300])
+        return path
 
 
 @pytest.fixture
@@ -172,6 +178,10 @@ CASES = {
     "unknown model": (4, lambda s: s.rollout(model="no-such-model"), "no model 'no-such-model'"),
     "other checkpoint": (4, lambda s: ("convert", "dpot", s.checkpoint(), "--out", s.out),
                          "not a DPOT checkpoint"),
+    "hostile checkpoint": (3, lambda s: ("convert", "dpot", s.checkpoint(args=Hostile()),
+                                         "--out", s.out), "Only tensors are read"),
+    "truncated checkpoint": (3, lambda s: ("convert", "dpot", s.truncated_checkpoint(),
+                                           "--out", s.out), "cannot read .*m.pth"),
     # environment: 5
     "nowhere to pretrain": (5, lambda s: ("pretrain", s.recipe(), "--out", s.inside_a_file()),
                             "file/x"),

@@ -6,6 +6,7 @@ many calls share one, because importing torch takes seconds.
 
 import json
 import sys
+from contextlib import redirect_stdout
 
 from pdefm.errors import PdefmError
 from pdefm.hub.listing import list_models
@@ -13,9 +14,32 @@ from pdefm.hub.publish import publish
 from pdefm.hub.resolve import resolve
 
 
+def push_to_hub(repo: str, seed: int, **options: object) -> str:
+    """Upload a model by transformers' own method; returns the hash of its weights."""
+    from pdefm.models.loading import weights_sha256
+    from tests.tiny_dpot import tiny_model
+
+    model = tiny_model(seed)
+    model.push_to_hub(repo, **options)
+    return weights_sha256(model)
+
+
+def from_pretrained(repo: str, **options: object) -> str:
+    """Load a model by transformers' own method; returns the hash of its weights."""
+    from transformers import AutoModel
+
+    from pdefm.models.loading import weights_sha256
+
+    return weights_sha256(AutoModel.from_pretrained(repo, **options))
+
+
 def answer(call: str, arguments: dict) -> object:
     """What the call returned, or exit status and message of its error."""
     try:
+        if call == "push_to_hub":
+            return push_to_hub(**arguments)
+        if call == "from_pretrained":
+            return from_pretrained(**arguments)
         if call == "publish":
             result = publish(**arguments)
             return [result.url_or_path, result.revision, result.files]
@@ -28,5 +52,7 @@ def answer(call: str, arguments: dict) -> object:
 
 if __name__ == "__main__":
     for line in sys.stdin:
-        sys.stdout.write(json.dumps(answer(*json.loads(line))) + "\n")
+        with redirect_stdout(sys.stderr):  # some libraries greet there
+            reply = answer(*json.loads(line))
+        sys.stdout.write(json.dumps(reply) + "\n")
         sys.stdout.flush()

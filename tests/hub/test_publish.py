@@ -137,3 +137,14 @@ def test_published_models_and_adapters_are_listed(tmp_path):
     assert listed["waves"].num_parameters == 7
     assert listed["waves"].fields == ("vorticity",)
     assert listed["waves"].size > 7 * 4
+
+
+def test_a_shard_index_that_points_outside_is_not_published(tmp_path):
+    model = make_model(tmp_path / "model")
+    (tmp_path / "secret.safetensors").write_bytes((model / "model.safetensors").read_bytes())
+    (model / "model.safetensors").unlink()
+    index = {"metadata": {}, "weight_map": {"a": "../secret.safetensors"}}
+    write_json(model / "model.safetensors.index.json", index)
+    with pytest.raises(ModelError, match="points outside its folder"):
+        publish(model, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

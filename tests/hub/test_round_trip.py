@@ -3,6 +3,7 @@
 The client runs in its own process: huggingface_hub reads its environment when it is imported.
 """
 
+import hashlib
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.hub.folders import make_adapter, make_model, make_run
-from tests.hub.hub_double import HubDouble, start
+from tests.hub.hub_double import HubDouble, StoredFile, start
 
 Client = Callable[..., Any]
 
@@ -155,6 +156,58 @@ def test_an_unknown_repository_or_revision_is_a_model_error(client, tmp_path):
     status, message = client("resolve", name_or_repo="me/known", revision="v9")
     assert status == 4
     assert "'v9'" in message
+
+
+@pytest.mark.parametrize("options", [{}, {"max_shard_size": "5KB"}])
+def test_a_model_pushed_by_transformers_comes_back_with_the_same_bits(hub, client, options):
+    repo = f"me/pushed-{len(options)}"
+    pushed = client("push_to_hub", repo=repo, seed=1, **options)
+    first = hub.repositories[repo].branches["main"]
+    assert len(pushed) == 64
+    assert client("from_pretrained", repo=repo) == pushed
+    later = client("push_to_hub", repo=repo, seed=2)
+    assert later != pushed
+    assert client("from_pretrained", repo=repo, revision=first) == pushed
+    names = hub.files(repo, first).keys() - {".gitattributes"}
+    assert {"README.md", "config.json"} < names
+    assert ("model.safetensors.index.json" in names) == bool(options)
+
+
+def edit_on_hub(hub: HubDouble, repo: str, name: str, edit: Callable[[Any], None]) -> None:
+    """Commit a changed JSON file, as somebody with write access could."""
+    repository = hub.repositories[repo]
+    files = dict(repository.commits[repository.branches["main"]])
+    content = json.loads(hub.files(repo)[name])
+    edit(content)
+    data = json.dumps(content).encode()
+    oid = hashlib.sha256(data).hexdigest()
+    hub.blobs[oid] = data
+    files[name] = StoredFile(oid, oid, len(data), False)
+    repository.add_commit("main", files)
+
+
+@pytest.mark.parametrize("target", ["/etc/weights.safetensors", "../../other.safetensors", "a.bin"])
+def test_a_shard_index_on_the_hub_that_leads_elsewhere_is_refused(hub, client, target):
+    repo = f"me/traversal-{len(target)}"
+    client("push_to_hub", repo=repo, seed=1, max_shard_size="5KB")
+
+    def lead_away(index: dict[str, Any]) -> None:
+        index["weight_map"]["decoder.field_bias"] = target
+
+    edit_on_hub(hub, repo, "model.safetensors.index.json", lead_away)
+    status, message = client("from_pretrained", repo=repo)
+    assert status == 4, message
+    assert target in message
+
+
+def test_strict_loading_also_checks_what_comes_from_the_hub(hub, client):
+    client("push_to_hub", repo="me/strict", seed=1)
+    edit_on_hub(hub, "me/strict", "config.json", lambda config: config.update(num_hidden_layers=3))
+    status, message = client("from_pretrained", repo="me/strict")
+    assert (status, "missing layers.2" in message) == (4, True), message
+    edit_on_hub(hub, "me/strict", "config.json", lambda config: config.update(num_hiden_layers=3))
+    status, message = client("from_pretrained", repo="me/strict")
+    assert (status, "Did you mean 'num_hidden_layers'" in message) == (4, True), message
 
 
 @pytest.mark.parametrize("outage", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])

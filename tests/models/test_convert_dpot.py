@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from pdefm.config import load_recipe
 from pdefm.errors import DataError, ModelError
-from pdefm.models.dpot.configuration_dpot import DPOTConfig
 from pdefm.models.dpot.convert_dpot import (
     convert_dpot,
     convert_state_dict,
@@ -17,8 +17,11 @@ from pdefm.models.dpot.convert_dpot import (
     transfer_blocks,
 )
 from pdefm.models.dpot.modeling_dpot import DPOTModel
+from pdefm.train.pretrain import make_config
+from pdefm.train.recipe import PretrainRecipe
 from tests.reference.dpot_literal import ACTIVATIONS, dpot_literal
 from tests.reference.rebuild_weights import checksum, rebuild
+from tests.tiny_dpot import tiny_processor
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dpot"
 
@@ -148,6 +151,7 @@ def test_hidden_states_equal_the_recorded_ones():
         model(channels_first(x))
     with safe_open(GOLDEN / "a_2d_expmlp.activations.safetensors", "pt") as file:
         for key, value in seen.items():
+            value = value.movedim(-1, 1)  # the recorded ones have channels first
             torch.testing.assert_close(value, file.get_tensor(key), atol=5e-5, rtol=1e-4)
     assert len(seen) == 6
 
@@ -262,29 +266,30 @@ def test_the_checkpoint_that_the_original_training_saved_converts():
 
 
 @pytest.mark.parametrize(
-    ("hidden", "depth", "heads", "ratio", "decoder", "published"),
+    ("size", "published"),
     [
-        (512, 4, 4, 1, 32, 7_534_643),
-        (1024, 6, 8, 1, 32, 30_801_459),
-        (1024, 12, 8, 4, 32, 122_125_875),
-        (1536, 24, 16, 4, 128, 509_018_739),
-        (2048, 27, 8, 4, 128, 1_031_082_099),
+        ("tiny", 7_534_643),
+        ("small", 30_801_459),
+        ("medium", 122_125_875),
+        ("large", 509_018_739),
+        ("huge", 1_031_082_099),
     ],
 )
-def test_published_sizes_have_the_published_number_of_parameters(
-    hidden, depth, heads, ratio, decoder, published
-):
-    config = DPOTConfig(
-        field_names=["a", "b", "c", "d"],
-        hidden_size=hidden,
-        num_hidden_layers=depth,
-        num_attention_heads=heads,
-        mlp_ratio=float(ratio),
-        decoder_size=decoder,
-        position_size=[16, 16],
-        spectral_output_bias=True,
-    )
+def test_the_recipes_of_published_sizes_have_the_published_number_of_parameters(size, published):
+    section = load_recipe(f"pretrain/{size}", PretrainRecipe).model
+    processor = tiny_processor(("a", "b", "c", "d"), history=section.history)
+    config = make_config(section, processor, (128, 128))
+    config.spectral_output_bias = True  # the one bias that ours leaves out
     with torch.device("meta"):
         model = DPOTModel(config)
-    class_head = 2 * hidden * (hidden + 1) + 12 * (hidden + 1)
+    D = config.hidden_size
+    class_head = 2 * D * (D + 1) + 12 * (D + 1)
     assert model.num_parameters() + class_head == published
+
+
+def test_the_nano_recipe_has_at_most_a_million_and_a_half():
+    section = load_recipe("pretrain/nano", PretrainRecipe).model
+    names = ("vorticity", "u", "v", "velocity_x", "velocity_y", "phase")
+    config = make_config(section, tiny_processor(names, history=section.history), (64, 64))
+    with torch.device("meta"):
+        assert 500_000 < DPOTModel(config).num_parameters() < 1_500_000

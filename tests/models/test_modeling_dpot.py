@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModel
 
 from pdefm.errors import ModelError
-from pdefm.models.dpot.modeling_dpot import DPOTModel, coordinates
+from pdefm.models.dpot.modeling_dpot import DPOTModel, TokenGroupNorm, coordinates
 from tests.tiny_dpot import NAMES, frames, randomize, tiny_config, tiny_model
 
 LEGACY = {
@@ -25,8 +25,9 @@ def refusal(model, *arguments, **keywords) -> str:
 
 
 def test_a_wrong_number_of_frames_is_refused():
-    text = refusal(tiny_model(), frames()[:, :2])
-    assert "needs 3 frames of history: got 2" in text
+    text = refusal(tiny_model(), torch.cat([frames(), frames()], 1))
+    assert "takes up to 3 frames of history: got 6" in text
+    assert "got 0" in refusal(tiny_model(), frames()[:, :0])
 
 
 def test_more_channels_than_names_are_refused():
@@ -66,15 +67,23 @@ def test_the_position_table_is_used_as_it_is_on_its_own_grid_and_interpolated_on
     torch.nn.init.constant_(model.time_aggregation.position, 0.3)
     small = model.time_aggregation(torch.zeros(1, 4, 4, 3, 8))
     large = model.time_aggregation(torch.zeros(1, 8, 6, 3, 8))
-    torch.testing.assert_close(large, small[..., :1, :1].expand_as(large))
+    torch.testing.assert_close(large, small[:, :1, :1].expand_as(large))
 
 
 def test_coordinates_run_from_zero_to_one_along_their_own_axis():
-    grid = coordinates(3, (5, 9), torch.zeros(1))
+    grid = coordinates(torch.linspace(0, 1, 3), (5, 9), "linear")
     assert grid.shape == (3, 3, 5, 9)
     assert grid[0, 0, :, 4].tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
     assert grid[2, 1, 3, [0, 4, 8]].tolist() == [0.0, 0.5, 1.0]
     assert grid[:, 2, 1, 1].tolist() == [0.0, 0.5, 1.0]
+
+
+def test_fourier_coordinates_close_without_a_seam_and_mean_the_same_at_every_resolution():
+    coarse, fine = (coordinates(torch.zeros(1), (n, 2 * n), "fourier")[0] for n in (4, 8))
+    torch.testing.assert_close(fine[:, ::2, ::2], coarse)
+    steps = torch.diff(fine[:2], dim=1, append=fine[:2, :1]).square().sum(0)  # along x, around
+    torch.testing.assert_close(steps, steps[:1, :1].expand_as(steps))
+    assert fine.shape == (5, 8, 16)  # sine and cosine of two axes, and time
 
 
 def test_an_untrained_increment_model_is_persistence_bit_for_bit():
@@ -176,3 +185,25 @@ def test_randomize_moves_every_weight():
     pairs = zip(before.parameters(), after.parameters(), strict=True)
     assert all((a != b).all() for a, b in pairs)
     assert tuple(before.config.field_names) == NAMES
+
+
+def test_a_model_in_one_dimension_runs_and_interpolates_its_positions():
+    model = tiny_model(num_dims=1, position_size=[4], conditions=["boundary"], mask_channel=True)
+    for size in (16, 24):
+        history = torch.randn(2, 3, 2, size)
+        prediction = model(history, mask=torch.ones(2, size, dtype=torch.bool)).prediction
+        assert prediction.shape == (2, 1, 2, size)
+        assert prediction.isfinite().all()
+
+
+@pytest.mark.parametrize("frozen", ["weight", "bias", None])
+def test_a_norm_whose_input_needs_no_gradient_trains(frozen):
+    norm = TokenGroupNorm(8, 64)
+    if frozen is not None:
+        getattr(norm, frozen).requires_grad_(False)
+    tokens = torch.randn(2, 4, 4, 64)
+    norm(tokens).square().sum().backward()
+    expected = torch.nn.GroupNorm(8, 64)
+    expected(tokens.movedim(-1, 1).contiguous()).square().sum().backward()
+    for name in {"weight", "bias"} - {frozen}:
+        torch.testing.assert_close(getattr(norm, name).grad, getattr(expected, name).grad)

@@ -111,3 +111,26 @@ def test_a_grown_model_is_saved_with_its_new_fields(tmp_path):
     loaded = AutoModel.from_pretrained(tmp_path)
     assert loaded.config.field_names == [*NAMES, "phase"]
     assert torch.equal(loaded(history).prediction, model(history).prediction)
+
+
+@pytest.mark.parametrize("changes", [{}, {"instance_normalization": True}])
+def test_dropping_fields_changes_nothing_for_the_others(changes):
+    model, history = tiny_model(**changes), frames(1)
+    model.add_fields({"phase": "density"})
+    expected = model(history, ["pressure"]).prediction
+    model.drop_fields(["density", "phase"])
+    assert model.config.field_names == ["pressure"]
+    assert torch.equal(model(history).prediction, expected)
+    with pytest.raises(ModelError, match="unknown field name: got 'density'"):
+        model(history, ["density"])
+
+
+def test_the_last_field_and_an_unknown_one_cannot_be_dropped():
+    model = tiny_model()
+    for names, message in (
+        (NAMES, "at least one field"),
+        (["presure"], "Did you mean 'pressure'"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            model.drop_fields(list(names))
+    assert model.config.field_names == list(NAMES)

@@ -212,11 +212,11 @@ def test_three_axes_and_two_units_of_a_field_are_refused(tmp_path, tiny_run):
     with pytest.raises(RecipeError, match="'velocity_x' comes in two units: got 'm/s' and 'km/h'"):
         build(sea | {"names": ["velocity_x"], "units": ["km/h"], "name": "x"}, air)
     cube = write_cube(tmp_path)
-    with pytest.raises(DataError, match=r"on 3 space axes \(2 or 3\): got 2 axes"):
+    with pytest.raises(DataError, match="on 3 space axes: got 2 axes"):
         build(air, cube)
     np.save(tmp_path / "line.npy", np.ones((2, 5, 4), np.float32))
-    with pytest.raises(DataError, match="got 1 axes"):
-        build({"name": "line", "path": str(tmp_path / "line.npy"), "axes": "N T X"})
+    with pytest.raises(DataError, match="on 1 space axes: got 2 axes"):
+        build(air, {"name": "line", "path": str(tmp_path / "line.npy"), "axes": "N T X"})
 
 
 def write_cube(folder):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pdefm.errors import ModelError
+from pdefm.models.mixers import MIXERS
 from pdefm.tuners.base import trainable_share
 from pdefm.tuners.lora import LoraOptions, LoraTuner
 from tests.tiny_dpot import frames, randomize, tiny_model
@@ -71,7 +72,7 @@ def test_the_update_is_scaled_by_alpha_over_r():
         model = trained(lora_alpha=alpha, modules_to_save=(), target_modules=("fc1",),
                         target_parameters=())  # fmt: skip
         layer = model.base_model.model.layers[0].fc1
-        z = torch.ones(1, 16, 9)
+        z = torch.ones(1, 9, 16)
         changes.append(layer(z) - layer.base_layer(z))
     torch.testing.assert_close(changes[1], 2 * changes[0], atol=1e-5, rtol=1e-4)
 
@@ -133,3 +134,11 @@ def test_every_module_with_field_slices_trains_by_default():
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
     for module in ("patch_embedding", "decoder", "modulation"):
         assert any(f"{module}.modules_to_save" in name for name in trained)
+
+
+@pytest.mark.parametrize("mixer", sorted(MIXERS))
+def test_the_defaults_change_every_mixer_and_the_mlps(mixer):
+    model = tuner().apply(tiny_model(mixer=mixer, num_modes=2))
+    changed = {name for name, p in model.named_parameters() if p.requires_grad}
+    for part in ("layers.0.mixer", "layers.1.mixer", "fc1", "fc2"):
+        assert any(part in name and "lora" in name for name in changed), part

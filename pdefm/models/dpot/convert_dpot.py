@@ -32,7 +32,6 @@ OTHER_NAMES = {
     "time_agg_layer.w": "time_aggregation.weight",
     "time_agg_layer.gamma": "time_aggregation.gamma",
     "patch_embed.proj.2.bias": "time_aggregation.projection.bias",
-    "out_layer.0.weight": "decoder.upsample_weight",
     "out_layer.0.bias": "decoder.upsample_bias",
     "out_layer.2.bias": "decoder.projection.bias",
     "patch_embed.proj.0.bias": "patch_embedding.bias",
@@ -119,6 +118,8 @@ def infer_config(state: dict[str, Tensor], *, modes: int = 32, act: str = "gelu"
         hidden_act=ACTIVATIONS.get(act, act),
         num_dims=num_dims,
         instance_normalization="scale_feats_mu.weight" in state,
+        instance_std_floor=0.0,
+        short_history="repeat",  # trained on whole histories only
         **(SPECTRAL_3D if num_dims == 3 else {}),
         time_aggregation="exp_mlp" if "time_agg_layer.gamma" in state else "mlp",
         position_size=list(state["pos_embed"].shape[2:]),
@@ -131,10 +132,12 @@ def _split_fields(state: dict[str, Tensor], num_fields: int) -> dict[str, Tensor
     patch = state["patch_embed.proj.0.weight"].transpose(0, 1)  # [C + n + 1, E, *patch]
     out = state["out_layer.4.weight"].flatten(1)  # [T' C, L], time slow
     bias = state["out_layer.4.bias"]
+    upsample = state["out_layer.0.weight"]  # [D, L, *patch], to become [*patch L, D]
     split = {
         "patch_embedding.field_weight": patch[:num_fields].contiguous(),
         "patch_embedding.coordinate_weight": patch[num_fields:].contiguous(),
         "time_aggregation.projection.weight": state["patch_embed.proj.2.weight"].flatten(1),
+        "decoder.upsample.weight": upsample.movedim(0, -1).movedim(0, -2).flatten(0, -2),
         "decoder.projection.weight": state["out_layer.2.weight"].flatten(1),
         "decoder.field_weight": out.unflatten(0, (-1, num_fields)).transpose(0, 1).contiguous(),
         "decoder.field_bias": bias.unflatten(0, (-1, num_fields)).T.contiguous(),
@@ -153,7 +156,7 @@ def convert_state_dict(state: dict[str, Tensor], num_fields: int) -> dict[str, T
         ModelError: A tensor that no DPOT has.
     """
     split = {f"patch_embed.proj.{i}.weight" for i in (0, 2)}
-    split |= {"out_layer.2.weight", "out_layer.4.weight", "out_layer.4.bias"}
+    split |= {"out_layer.0.weight", "out_layer.2.weight", "out_layer.4.weight", "out_layer.4.bias"}
     split |= {"scale_feats_mu.weight", "scale_feats_sigma.weight"}
     converted = _split_fields(state, num_fields)
     for name, tensor in state.items():
@@ -170,7 +173,7 @@ def convert_state_dict(state: dict[str, Tensor], num_fields: int) -> dict[str, T
         if ".filter." in name:  # they lead with (2, heads); ours flattens the pair, real half first
             tensor = tensor.flatten(0, 1)
         elif ".mlp." in name and leaf == ".weight":  # pointwise in any number of dimensions
-            tensor = tensor.flatten(1)[..., None]  # [out, in, 1]
+            tensor = tensor.flatten(1)  # [out, in]
         converted[new] = tensor
     return converted
 

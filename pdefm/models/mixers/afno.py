@@ -1,7 +1,7 @@
 """Fourier attention: one small complex network, shared by all kept frequencies."""
 
 import math
-from typing import Any
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -10,19 +10,10 @@ from transformers import initialization as init
 
 from pdefm.models.activations import make_activation
 from pdefm.models.dpot.configuration_dpot import DPOTConfig
+from pdefm.models.recompute import recomputed
+from pdefm.models.spectral import KeptModes, from_spectrum, to_spectrum
 
-
-def kept_rows(size: int, num_modes: int | None, truncation: str) -> list[int]:
-    """Indices of the kept frequencies on a full (two-sided) FFT axis of ``size`` points.
-
-    ``symmetric``: all k with ``|k| < num_modes``. ``one_sided``: the first ``num_modes`` entries.
-    """
-    if num_modes is None or num_modes >= size:
-        return list(range(size))
-    if truncation == "one_sided":
-        return list(range(num_modes))
-    frequency = [k if k <= size // 2 else k - size for k in range(size)]
-    return [row for row, k in enumerate(frequency) if abs(k) < num_modes]
+TINY = 1e-12
 
 
 class AFNOMixer(nn.Module):
@@ -32,11 +23,17 @@ class AFNOMixer(nn.Module):
     every kept frequency and head, ``a = W1 F + b1``, the activation acts on real and imaginary part
     separately, ``c = W2 a [+ b2]``; every other frequency is zero. Returns ``u + irfftn(c)``.
 
+    With ``spectral_nonlinearity: modulus`` instead ``a = W1 F``, ``c = W2 (sigmoid(|a| + b1) a)``
+    with a real b1: phases pass unchanged, so a translated input gives the translated output.
+
     The complex matrices are stored as real tensors ``[2 h, d, d]`` (real half first), which
     ZeRO can flatten and PEFT can target.
 
     Source: DPOT (arXiv 2403.03542), eq. 12; truncation and bias switches in :class:`DPOTConfig`.
     """
+
+    linear_names: ClassVar[tuple[str, ...]] = ()
+    matrix_names: ClassVar[tuple[str, ...]] = ("weight1", "weight2")
 
     def __init__(self, config: DPOTConfig) -> None:
         super().__init__()
@@ -46,8 +43,10 @@ class AFNOMixer(nn.Module):
         self.num_modes = config.num_modes
         self.last_axis_modes = config.last_axis_modes or config.num_modes
         self.truncation = config.mode_truncation
+        self.transform = "auto"
         self.weight1 = nn.Parameter(torch.empty(2 * heads, width, width))
-        self.bias1 = nn.Parameter(torch.empty(2 * heads, width))
+        self.by_parts = config.spectral_nonlinearity == "parts"
+        self.bias1 = nn.Parameter(torch.empty(2 * heads if self.by_parts else heads, width))
         self.weight2 = nn.Parameter(torch.empty(2 * heads, width, width))
         self.bias2 = (
             nn.Parameter(torch.empty(2 * heads, width)) if config.spectral_output_bias else None
@@ -64,59 +63,50 @@ class AFNOMixer(nn.Module):
 
     def _real_matrix(self, weight: Tensor) -> Tensor:
         """Complex ``[2h, d, d]`` as the real ``[h, 2d, 2d]`` that acts on (real, imaginary)."""
-        real, imaginary = weight.view(2, self.num_heads, self.head_size, self.head_size)
-        return torch.cat([torch.cat([real, imaginary], -1), torch.cat([-imaginary, real], -1)], -2)
+        h, d = self.num_heads, self.head_size
+        real, imaginary = weight.view(2, h, d, d)
+        rows = torch.cat([real, imaginary, -imaginary, real], -1)  # [h, d, 4d]
+        return rows.view(h, d, 2, 2 * d).transpose(1, 2).reshape(h, 2 * d, 2 * d)
 
-    def _real_bias(self, bias: Tensor) -> Tensor:
-        return torch.cat(list(bias.view(2, self.num_heads, 1, self.head_size)), -1)  # [h, 1, 2d]
+    def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """One complex layer on ``[h, rows, 2d]``."""
+        matrix = self._real_matrix(weight)
+        with recomputed(matrix, lambda: self._real_matrix(weight)):
+            if bias is None:
+                return torch.bmm(x, matrix)
+            stacked = torch.cat(list(bias.view(2, self.num_heads, 1, self.head_size)), -1)
+            return torch.baddbmm(stacked, x, matrix)  # [h, rows, 2d]
 
-    def _transform(self, kept: Tensor) -> Tensor:
-        """The shared network on ``[batch, h, d, frequency]``, complex in and out."""
-        B, _, _, M = kept.shape
-        x = torch.cat([kept.real, kept.imag], 2)  # [B, h, 2d, M]
-        x = x.permute(1, 0, 3, 2).reshape(self.num_heads, B * M, -1)  # [h, B M, 2d]
-        x = torch.baddbmm(self._real_bias(self.bias1), x, self._real_matrix(self.weight1))
-        x = self.activation(x)
-        if self.bias2 is None:
-            x = torch.bmm(x, self._real_matrix(self.weight2))
-        else:
-            x = torch.baddbmm(self._real_bias(self.bias2), x, self._real_matrix(self.weight2))
-        x = x.view(self.num_heads, B, M, 2, self.head_size).permute(1, 0, 4, 2, 3)
-        return torch.view_as_complex(x.contiguous())  # [B, h, d, M]
+    def _activate(self, x: Tensor) -> Tensor:
+        """Nonlinearity on ``[h, rows, 2d]``."""
+        if self.by_parts:
+            return self.activation(x)
+        pairs = x.unflatten(-1, (2, -1))  # [h, rows, 2, d]
+        modulus = (pairs.square().sum(2) + TINY).sqrt()  # its slope at 0 would be infinite
+        gate = torch.sigmoid(modulus + self.bias1[:, None])
+        return (pairs * gate[:, :, None]).flatten(2)
 
-    def _kept(self, latent: tuple[int, ...], device: torch.device) -> tuple[Any, ...] | None:
-        """Index of the kept part of a spectrum ``[B, D, *latent]``; ``None`` if that is all."""
-        columns = latent[-1] // 2 + 1
-        last = min(self.last_axis_modes or columns, columns)
-        rows = [kept_rows(size, self.num_modes, self.truncation) for size in latent[:-1]]
-        if last == columns and all(
-            len(kept) == size for kept, size in zip(rows, latent[:-1], strict=True)
-        ):
-            return None
-        # One index vector an axis, each along its own direction, selects their product.
-        vectors = [
-            torch.tensor(kept, device=device).view(-1, *(1,) * (len(rows) - 1 - i))
-            for i, kept in enumerate(rows)
-        ]
-        return (slice(None), slice(None), *vectors, slice(last))
+    def _transform_heads(self, spectrum: Tensor) -> Tensor:
+        """The shared network on a spectrum ``[batch, 2, *kept, channel]``."""
+        B, _, *kept, D = spectrum.shape
+        x = spectrum.view(B, 2, -1, self.num_heads, self.head_size)
+        # [h, B kept, 2d]
+        x = x.permute(3, 0, 2, 1, 4).reshape(self.num_heads, -1, 2 * self.head_size)
+        first_bias = self.bias1 if self.by_parts else None
+        x = self._product(x.to(self.weight1.dtype), self.weight1, first_bias)
+        activated = self._activate(x)
+        with recomputed(activated, lambda: self._activate(x)):
+            y = self._product(activated, self.weight2, self.bias2)
+        y = y.view(self.num_heads, B, -1, 2, self.head_size).permute(1, 3, 2, 0, 4)
+        return y.reshape(B, 2, *kept, D)
 
     def forward(
-        self, hidden_states: Float[Tensor, "batch channel *latent"]
-    ) -> Float[Tensor, "batch channel *latent"]:
+        self, hidden_states: Float[Tensor, "batch *latent channel"]
+    ) -> Float[Tensor, "batch *latent channel"]:
         """Mix all positions of the latent grid."""
-        B, _, *latent = hidden_states.shape
-        axes = tuple(range(2, hidden_states.ndim))
-        # FFTs have no bfloat16 kernels, and their accumulation needs float32 anyway.
-        device_type = "cpu" if hidden_states.is_meta else hidden_states.device.type
-        with torch.autocast(device_type, enabled=False):
-            spectrum = torch.fft.rfftn(hidden_states.float(), dim=axes, norm="ortho")
-            index = self._kept(tuple(latent), spectrum.device)
-            kept = spectrum if index is None else spectrum[index]
-            heads = kept.reshape(B, self.num_heads, self.head_size, -1)  # [B, h, d, frequency]
-            mixed = self._transform(heads).reshape(kept.shape)
-            if index is not None:
-                full = torch.zeros_like(spectrum)
-                full[index] = mixed
-                mixed = full
-            branch = torch.fft.irfftn(mixed, s=latent, dim=axes, norm="ortho")
+        kept = KeptModes(
+            tuple(hidden_states.shape[1:-1]), self.num_modes, self.last_axis_modes, self.truncation
+        )
+        spectrum = self._transform_heads(to_spectrum(hidden_states, kept, self.transform))
+        branch = from_spectrum(spectrum, kept, self.transform)
         return hidden_states + branch.to(hidden_states.dtype)
