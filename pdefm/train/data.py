@@ -179,7 +179,7 @@ def condition_statistics(
     heads = [
         source.train.read(i, 0, min(2, source.train.num_frames(i)))
         for source in sources
-        for i in evenly(len(source.train), CONDITION_SAMPLES)
+        for i in evenly(source.train.num_typical or len(source.train), CONDITION_SAMPLES)
     ]
     found: dict[str, dict[str, Any]] = {}
     for name in names:
