@@ -17,7 +17,9 @@ from tests.tiny import tiny_values
 
 @pytest.fixture
 def waves(tmp_path):
-    generate("burgers", num_trajectories=4, resolution=16, num_frames=7, seed=0, out=tmp_path / "burgers")
+    generate(
+        "burgers", num_trajectories=4, resolution=16, num_frames=7, seed=0, out=tmp_path / "burgers"
+    )
     return tmp_path / "burgers"
 
 
