@@ -2,10 +2,11 @@
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, ClassVar, overload
 
 from pdefm.data.trajectory import Trajectory
 from pdefm.errors import DataError
@@ -17,6 +18,23 @@ else:
     TrajectorySequence = Sequence
 
 
+@dataclass(frozen=True)
+class StorageLayout:
+    """How an array lies in its file.
+
+    Args:
+        shape: Of the whole array.
+        dtype: Such as ``float32``.
+        chunks: Shape of a chunk; ``None`` if the array lies in one piece.
+        compression: Name of the filter; ``None`` if there is none.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    chunks: tuple[int, ...] | None = None
+    compression: str | None = None
+
+
 class TrajectoryCollection(TrajectorySequence, ABC):
     """A sequence of trajectories that reads only the frames it is asked for.
 
@@ -24,15 +42,19 @@ class TrajectoryCollection(TrajectorySequence, ABC):
 
     Attributes:
         format: Name in the table of formats, or ``memory``.
+        folders: Whether a format's data are a folder as a whole (it may take files, too).
         path: File or folder, for messages.
         name: Short name for messages and reports.
+        reason: Why the format was chosen; empty if it was not guessed.
         num_typical: How many of the first ones stand for all where statistics are needed; ``None``
             means all of them.
     """
 
     format: str = "memory"
+    folders: ClassVar[bool] = False
     path: Path = Path("memory")
     name: str = "memory"
+    reason: str = ""
     num_typical: int | None = None
 
     @abstractmethod
@@ -55,6 +77,17 @@ class TrajectoryCollection(TrajectorySequence, ABC):
             IndexError: No such trajectory or frames.
             DataError: The file is damaged; the message names it.
         """
+
+    def storage(self) -> dict[str, StorageLayout]:
+        """How the arrays of the fields lie on disk, by their keys; empty if not on disk."""
+        return {}
+
+    def groups(self) -> list[Sequence[int]]:
+        """Indices of the trajectories, those together that share grid and fields.
+
+        The trajectories of one file are taken to be alike; collections of files compare them.
+        """
+        return [range(len(self))]
 
     def check_index(self, index: int) -> int:
         """``index`` counted from the front, or IndexError."""
@@ -101,6 +134,10 @@ class MemoryCollection(TrajectoryCollection):
         index = self.check_index(index)
         return self.trajectories[index].frames(*self.check_frames(index, start, stop))
 
+    def groups(self) -> list[Sequence[int]]:
+        """Indices of the trajectories, those together that share grid and fields."""
+        return _alike(((i,), trajectory) for i, trajectory in enumerate(self.trajectories))
+
 
 class Subset(TrajectoryCollection):
     """Some trajectories of another collection, in the given order."""
@@ -120,6 +157,18 @@ class Subset(TrajectoryCollection):
     def read(self, index: int, start: int = 0, stop: int | None = None) -> Trajectory:
         """Frames of one trajectory of the parent."""
         return self.parent.read(self.indices[self.check_index(index)], start, stop)
+
+    def storage(self) -> dict[str, StorageLayout]:
+        """How the arrays of the parent lie on disk."""
+        return self.parent.storage()
+
+    def groups(self) -> list[Sequence[int]]:
+        """The groups of the parent, as far as they are in the subset."""
+        kind_of = {i: kind for kind, group in enumerate(self.parent.groups()) for i in group}
+        found: dict[int, list[int]] = {}
+        for place, index in enumerate(self.indices):
+            found.setdefault(kind_of[index], []).append(place)
+        return list(found.values())
 
 
 class Concatenation(TrajectoryCollection):
@@ -168,3 +217,25 @@ class Concatenation(TrajectoryCollection):
         """Frames of one trajectory, from the file that holds it."""
         part, local = self._locate(index)
         return part.read(local, start, stop)
+
+    def storage(self) -> dict[str, StorageLayout]:
+        """How the arrays of the first file lie on disk, which stands for all."""
+        return self.parts[0].storage()
+
+    def groups(self) -> list[Sequence[int]]:
+        """Indices of the trajectories, those together that share grid and fields."""
+        starts = [0, *self._part_ends()]
+        return _alike(
+            ([start + i for i in group], part.read(group[0], 0, 1))
+            for start, part in zip(starts, self.parts, strict=False)
+            for group in part.groups()
+            if len(group)
+        )
+
+
+def _alike(heads: Iterable[tuple[Sequence[int], Trajectory]]) -> list[Sequence[int]]:
+    """Merge the indices of those whose first frames have one grid and the same fields."""
+    found: dict[object, list[int]] = {}
+    for indices, head in heads:
+        found.setdefault((head.grid.shape, head.names), []).extend(indices)
+    return list(found.values())

@@ -1,6 +1,6 @@
 """What the user says about data that do not say it themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from math import inf, isfinite
@@ -22,6 +22,8 @@ class Description:
         dt: Time between frames.
         extent: Length of each space axis.
         boundary: Condition at all sides.
+        variables: Field name and where the file keeps it, as in ``u=velocity/x,p=press``; a key may
+            stand alone.
     """
 
     axes: str | None = None
@@ -30,6 +32,7 @@ class Description:
     dt: float | None = None
     extent: tuple[float, ...] = ()
     boundary: BoundaryCondition | None = None
+    variables: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def from_options(cls, **options: Any) -> "Description":
@@ -57,6 +60,7 @@ class Description:
             "dt": _as_time_step,
             "extent": _as_lengths,
             "boundary": _as_boundary,
+            "variables": _as_variables,
         }
         return cls(**{key: readers[key](value) for key, value in given.items()})
 
@@ -98,6 +102,20 @@ def _as_words(option: str, value: str | Sequence[str]) -> tuple[str, ...]:
     if not all(words):
         raise RecipeError(f"--{option} holds an empty word", got=words, do="Write it like a,b")
     return words
+
+
+def _as_variables(
+    value: str | Sequence[str] | Mapping[str, str],
+) -> tuple[tuple[str, str], ...]:
+    if isinstance(value, Mapping):
+        value = [f"{name}={key}" for name, key in value.items()]
+    pairs = [word.partition("=") for word in _as_words("variables", value)]
+    named = tuple((name.strip(), (key or name).strip()) for name, _, key in pairs)
+    if not all(name and key for name, key in named):
+        raise RecipeError(
+            "--variables holds an empty word", got=value, do="Write it like u=velocity_x,p=press"
+        )
+    return named
 
 
 def _as_time_step(value: int | float | str) -> float:

@@ -11,6 +11,7 @@ from pdefm.errors import DataError, RecipeError
 from pdefm.registry import nearest_name_hint
 
 SPLITS = ("train", "valid", "test")
+SPLIT_WORDS = {"train": "train", "valid": "valid", "val": "valid", "test": "test"}
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -27,7 +28,7 @@ def open_trajectories(
         format: Name in the table of formats; ``auto`` looks at the content.
         split: ``train``, ``valid`` or ``test``; ``None`` means all that are there.
         description: What the data do not say themselves: ``axes`` (``N T C X Y``), ``names``,
-            ``units``, ``dt``, ``extent``, ``boundary``.
+            ``units``, ``dt``, ``extent``, ``boundary``, ``variables``.
 
     Raises:
         DataError: Missing, damaged or unknown data.
@@ -42,15 +43,14 @@ def open_trajectories(
     if not path.exists():
         raise DataError(f"{path} does not exist", do="Check the path")
     if path.is_dir():
-        files = _files_of_folder(path, split)
-        return Concatenation([_open_file(file, format, options) for file in files], path)
+        return _open_folder(path, format, split, options)
     if split is not None:
         raise DataError(
             f"{path} is one file and has no splits",
             got=f"split '{split}'",
             do="Leave out the split",
         )
-    return _open_file(path, format, options)
+    return _open_one(path, format, options)
 
 
 def natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
@@ -65,13 +65,30 @@ def _root_and_splits(folder: Path) -> tuple[Path, list[str]]:
     return root, [name for name in SPLITS if (root / name).is_dir()]
 
 
+def split_in_name(path: Path) -> str | None:
+    """The split that a file's name tells, as in ``NavierStokes2D_valid_200.h5``."""
+    words = re.split(r"[^a-z]+", path.stem.lower())
+    found = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
+    return found.pop() if len(found) == 1 else None
+
+
 def present_splits(path: str | Path) -> list[str]:
-    """Splits that a dataset's folder has; none for a file."""
-    return _root_and_splits(Path(path).expanduser())[1]
+    """Splits that a dataset has: folders, or words in the names of all its files."""
+    path = Path(path).expanduser()
+    if not path.is_dir():
+        return []
+    root, folders = _root_and_splits(path)
+    if folders or _recognised_whole(root):
+        return folders
+    named = [split_in_name(file) for file in _data_files(root)]
+    return [split for split in SPLITS if split in named] if all(named) else []
 
 
-def _files_of_folder(folder: Path, split: str | None) -> list[Path]:
-    root, present = _root_and_splits(folder)
+def _open_folder(
+    folder: Path, format: str, split: str | None, options: Description
+) -> TrajectoryCollection:
+    root, folders = _root_and_splits(folder)
+    present = present_splits(folder)
     if split is not None and split not in present:
         raise DataError(
             f"{folder} has no split '{split}'",
@@ -79,36 +96,73 @@ def _files_of_folder(folder: Path, split: str | None) -> list[Path]:
             do="Open another split, or the folder without a split",
         )
     wanted = present if split is None else [split]
-    suffixes = {suffix for name in FORMATS for suffix in FORMATS[name].suffixes}
-    files = [
-        file
-        for place in ([root / name for name in wanted] or [root])
-        for file in sorted(place.iterdir(), key=natural_order)
-        if file.suffix.lower() in suffixes and not file.name.startswith(".")
-    ]
-    if not files:
+    parts: list[TrajectoryCollection] = []
+    for place in [root / name for name in wanted if name in folders] or [root]:
+        whole = format if format != "auto" else _recognised_whole(place)
+        if whole and FORMATS[whole].folders:
+            parts.append(_open_one(place, whole, options, guessed=format == "auto"))
+            continue
+        files = _data_files(place)
+        if not folders and split is not None:
+            files = [file for file in files if split_in_name(file) == split]
+        parts.extend(_open_one(file, format, options) for file in files)
+    if not parts:
+        suffixes = sorted({suffix for name in FORMATS for suffix in FORMATS[name].suffixes})
         raise DataError(
             f"{folder} holds no data files",
             got=", ".join(sorted(p.name for p in root.iterdir())[:8]) or "an empty folder",
-            do=f"Give a folder with {', '.join(sorted(suffixes))} files or with train, valid, test",
+            do=f"Give a folder with {', '.join(suffixes)} files or with train, valid, test",
         )
-    return files
+    return parts[0] if len(parts) == 1 and parts[0].path == root else Concatenation(parts, folder)
 
 
-def _open_file(path: Path, format: str, options: Description) -> TrajectoryCollection:
+def _recognised_whole(folder: Path) -> str | None:
+    """The format that this folder is as a whole, such as a store of chunks or numbered cases."""
+    for name in FORMATS:
+        if FORMATS[name].folders and FORMATS[name].recognise(folder):
+            return name
+    return None
+
+
+def _data_files(folder: Path) -> list[Path]:
+    """Files (and stores, which are folders) in natural order; downloads may lack a suffix."""
+    suffixes = {suffix for name in FORMATS for suffix in FORMATS[name].suffixes}
+    stores = {s for name in FORMATS if FORMATS[name].folders for s in FORMATS[name].suffixes}
+    return [
+        entry
+        for entry in sorted(folder.iterdir(), key=natural_order)
+        if not entry.name.startswith(".")
+        and (
+            entry.suffix.lower() in stores
+            if entry.is_dir()
+            else entry.suffix.lower() in suffixes
+            or (entry.suffix == "" and any(FORMATS[n].recognise(entry) for n in FORMATS))
+        )
+    ]
+
+
+def _open_one(
+    path: Path, format: str, options: Description, guessed: bool = False
+) -> TrajectoryCollection:
+    start = b""
     try:
-        with path.open("rb") as file:
-            start = file.read(len(LFS_POINTER))
+        if path.is_file():
+            with path.open("rb") as file:
+                start = file.read(len(LFS_POINTER))
         if start == LFS_POINTER:
             raise DataError(
                 f"{path} is a Git LFS pointer, a text in place of the data",
                 do="Fetch the data with 'git lfs pull' or download the file itself",
             )
-        if format != "auto":
+        if format != "auto" and not guessed:
             return FORMATS[format](path, options)
-        for name in FORMATS:
-            if FORMATS[name].recognise(path):
-                return FORMATS[name](path, options)
+        for name in [format] if guessed else FORMATS:
+            if (path.is_file() or FORMATS[name].folders) and (
+                reason := FORMATS[name].recognise(path)
+            ):
+                collection = FORMATS[name](path, options)
+                collection.reason = reason
+                return collection
     except PermissionError as error:
         raise DataError(
             f"{path} may not be read", got=error.strerror, do="Check who owns it"
@@ -116,5 +170,5 @@ def _open_file(path: Path, format: str, options: Description) -> TrajectoryColle
     raise DataError(
         f"{path}: no known format recognises it",
         got=f"a file starting with {start[:8]!r}; tried {', '.join(FORMATS)}",
-        do="Save it as .npy and say what the axes are, as in --axes 'N T C X Y', or give --format",
+        do="Say what the axes are, as in --axes 'N T C X Y', or give --format",
     )

@@ -1,8 +1,10 @@
 """How published bytes become trajectories: one file and one line a format.
 
-A format is a ``TrajectoryCollection`` made from ``(path, description)`` for one file. It has a
-docstring, ``suffixes`` (which files of a folder are its own) and a class method
-``recognise(path) -> str | None`` that says from the file's content why it is this format.
+A format is a ``TrajectoryCollection`` made from ``(path, description)`` for one file, or, if its
+class says ``folders = True``, for a folder as a whole. It has a docstring, ``suffixes`` (which
+files of a folder are its own) and a class method ``recognise(path) -> str | None`` that says from
+the content why it is this format. The table is asked from top to bottom, so ``arrays``, which takes
+any numbers, is last.
 """
 
 from pdefm.registry import Registry

@@ -1,6 +1,7 @@
 """HDF5 files that are opened late, once per process, with errors that name the file."""
 
 import os
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,10 +9,16 @@ from typing import Any, TypeAlias
 
 import h5py
 
+from pdefm.data.collection import StorageLayout
 from pdefm.errors import DataError
 
 HdfNode: TypeAlias = Any
 """A file, group or dataset: h5py's own types cannot say which of them a key leads to."""
+
+MAX_OPEN = 64
+"""Files that a process keeps open."""
+
+_handles: "OrderedDict[tuple[int, str], HdfNode]" = OrderedDict()
 
 
 @contextmanager
@@ -34,14 +41,14 @@ def named_errors(path: Path) -> Iterator[None]:
 
 
 class LazyHdf5:
-    """A read-only HDF5 file; its handle is never pickled nor used after a fork."""
+    """A read-only HDF5 file; its handle is never pickled nor used after a fork.
+
+    Each process keeps the handles it used last open, at most ``MAX_OPEN`` of them, so that a folder
+    of thousands of files does not use up the handles that a process may have.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._handles: dict[int, HdfNode] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "_handles": {}}
 
     @property
     def file(self) -> HdfNode:
@@ -50,16 +57,31 @@ class LazyHdf5:
         Raises:
             DataError: Not an HDF5 file, or cut off.
         """
-        process = os.getpid()
-        if process not in self._handles:
+        key = (os.getpid(), str(self.path))
+        if key not in _handles:
             with named_errors(self.path):
-                self._handles[process] = h5py.File(self.path, "r")
-        return self._handles[process]
+                handle = h5py.File(self.path, "r")
+            while len(_handles) >= MAX_OPEN:
+                _, oldest = _handles.popitem(last=False)
+                oldest.close()
+            _handles[key] = handle
+        _handles.move_to_end(key)
+        return _handles[key]
 
     def close(self) -> None:
         """Close the handle of this process; the next use opens it again."""
-        if handle := self._handles.pop(os.getpid(), None):
+        if handle := _handles.pop((os.getpid(), str(self.path)), None):
             handle.close()
+
+
+def storage_of(data: HdfNode) -> StorageLayout:
+    """How a dataset is stored."""
+    return StorageLayout(
+        tuple(data.shape),
+        str(data.dtype),
+        data.chunks,
+        data.compression or ("other" if data.id.get_create_plist().get_nfilters() else None),
+    )
 
 
 def is_hdf5(path: Path) -> bool:
