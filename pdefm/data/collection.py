@@ -46,6 +46,7 @@ class TrajectoryCollection(TrajectorySequence, ABC):
         path: File or folder, for messages.
         name: Short name for messages and reports.
         reason: Why the format was chosen; empty if it was not guessed.
+        licence: Of the published data, as their publisher states it; empty if unknown.
         num_typical: How many of the first ones stand for all where statistics are needed; ``None``
             means all of them.
     """
@@ -55,6 +56,7 @@ class TrajectoryCollection(TrajectorySequence, ABC):
     path: Path = Path("memory")
     name: str = "memory"
     reason: str = ""
+    licence: str = ""
     num_typical: int | None = None
 
     @abstractmethod
