@@ -47,6 +47,7 @@ class TrajectoryCollection(TrajectorySequence, ABC):
         name: Short name for messages and reports.
         reason: Why the format was chosen; empty if it was not guessed.
         licence: Of the published data, as their publisher states it; empty if unknown.
+        staggered: Whether velocities are those on the lower faces of the cells, not at the centres.
         num_typical: How many of the first ones stand for all where statistics are needed; ``None``
             means all of them.
     """
@@ -57,6 +58,7 @@ class TrajectoryCollection(TrajectorySequence, ABC):
     name: str = "memory"
     reason: str = ""
     licence: str = ""
+    staggered: bool = False
     num_typical: int | None = None
 
     @abstractmethod
@@ -148,6 +150,7 @@ class Subset(TrajectoryCollection):
         self.parent = parent
         self.indices = [parent.check_index(index) for index in indices]
         self.format, self.path, self.name = parent.format, parent.path, parent.name
+        self.licence, self.staggered = parent.licence, parent.staggered
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -195,6 +198,8 @@ class Concatenation(TrajectoryCollection):
             )
         self.parts = list(parts)
         self.path, self.name, self.format = path, path.name, parts[0].format
+        self.licence = ", ".join(dict.fromkeys(part.licence for part in parts if part.licence))
+        self.staggered = any(part.staggered for part in parts)
         self._ends: list[int] = []
 
     def _part_ends(self) -> list[int]:
@@ -236,8 +241,9 @@ class Concatenation(TrajectoryCollection):
 
 
 def _alike(heads: Iterable[tuple[Sequence[int], Trajectory]]) -> list[Sequence[int]]:
-    """Merge the indices of those whose first frames have one grid and the same fields."""
+    """Merge the indices of those that may share a batch."""
     found: dict[object, list[int]] = {}
     for indices, head in heads:
-        found.setdefault((head.grid.shape, head.names), []).extend(indices)
+        kind = (head.grid.shape, head.names, head.boundary, head.constant_names)
+        found.setdefault(kind, []).extend(indices)
     return list(found.values())

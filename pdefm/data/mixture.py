@@ -2,39 +2,64 @@
 
 A training step consists of ``num_slots`` micro-batches ("slots"), each from one source. Slot number
 ``g = step * num_slots + slot`` decides everything: its source by a low-discrepancy sequence, its
-windows by walking that source's seeded permutations, epoch after epoch (of an endless source,
-block after block). Ranks share the slots out among themselves, so the samples of a step do not
-depend on the number of processes, and resuming needs one integer.
+windows by walking that source's permutations, which the seed and the source's name decide, epoch
+after epoch (of an endless source, block after block). Ranks share the slots out among themselves,
+so the samples of a step do not depend on the number of processes, and resuming needs one integer.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import TypeAlias
 
 import numpy as np
 from torch.utils.data import Dataset, Sampler
 
+from pdefm.data.augmentation import NO_AUGMENTATION, Augmentation
 from pdefm.data.batch import Batch, collate
 from pdefm.data.collection import TrajectoryCollection
-from pdefm.data.shift import random_offsets, shift_trajectory
-from pdefm.data.windows import EndlessWindows, WindowIndex
+from pdefm.data.trajectory import Trajectory
+from pdefm.data.turns import Turns
+from pdefm.data.windows import EndlessWindows, Window, WindowIndex
 from pdefm.errors import RecipeError
 
-GOLDEN_RATIO = (5**0.5 - 1) / 2  # its multiples spread most evenly over [0, 1)
+Windows: TypeAlias = WindowIndex | EndlessWindows
 
 
 @dataclass(frozen=True)
 class MixtureSource:
     """One ingredient: trajectories, their windows, and how often they are drawn.
 
-    ``random_shift`` moves every window by random whole points along the periodic axes.
+    Args:
+        name: In logs, in batches, and (with the seed) what decides the order of its windows.
+        collection: Trajectories.
+        windows: Those of each group of alike trajectories; a micro-batch is drawn from one group,
+            a group as often as it has windows.
+        weight: Relative to the other sources.
+        augmentation: What its windows are moved by at random.
     """
 
     name: str
     collection: TrajectoryCollection
-    windows: WindowIndex | EndlessWindows
+    windows: tuple[Windows, ...]
     weight: float = 1.0
-    random_shift: bool = False
+    augmentation: Augmentation = NO_AUGMENTATION
+
+    @property
+    def num_windows(self) -> int:
+        """Windows of all groups."""
+        return sum(len(windows) for windows in self.windows)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Windows that may share a micro-batch."""
+
+    source: int
+    windows: Windows
+    key: tuple[int, int]
+    """What its order depends on, beside the seed: its source's name and its place there."""
 
 
 class Mixture:
@@ -78,69 +103,73 @@ class Mixture:
         self.micro_batch_size = micro_batch_size
         self.num_slots = num_slots
         self.seed = seed
-        weights = np.array([source.weight for source in sources], dtype=np.float64)
-        self._edges = np.cumsum(weights / weights.sum())
-        self._shift = np.random.default_rng([seed, 0]).random()
-        self._counts = np.zeros((1, len(sources)), dtype=np.int64)
+        self._pools = [
+            _Pool(i, windows, (_number_of(source.name), place))
+            for i, source in enumerate(self.sources)
+            for place, windows in enumerate(source.windows)
+        ]
+        weights = [
+            self.sources[pool.source].weight
+            * (len(pool.windows) / self.sources[pool.source].num_windows)
+            for pool in self._pools
+        ]
+        self._turns = Turns(weights, np.random.default_rng([seed, 0]).random())
         self._permutations: dict[tuple[int, int], np.ndarray] = {}
 
-    def source_of(self, slots: np.ndarray) -> np.ndarray:
-        """Source index of every global slot number."""
-        u = (self._shift + slots * GOLDEN_RATIO) % 1.0
-        return np.minimum(np.searchsorted(self._edges, u, "right"), len(self.sources) - 1)
-
-    def _drawn_before(self, slot: int, source: int) -> int:
-        """How many slots before this one belonged to the same source."""
-        known = len(self._counts) - 1
-        if slot > known:  # grow in chunks, so that a walk costs O(1) a slot
-            chunk = np.arange(known, max(slot, 2 * known, 1024))
-            hits = self.source_of(chunk)[:, None] == np.arange(len(self.sources))
-            self._counts = np.vstack([self._counts, self._counts[-1] + np.cumsum(hits, axis=0)])
-        return int(self._counts[slot, source])
-
-    def _permutation(self, source: int, epoch: int) -> np.ndarray:
-        key = (source, epoch)
+    def _permutation(self, pool: int, epoch: int) -> np.ndarray:
+        key = (pool, epoch)
         if key not in self._permutations:
-            stale = [k for k in self._permutations if k[0] == source and k[1] < epoch - 1]
+            stale = [k for k in self._permutations if k[0] == pool and k[1] < epoch - 1]
             for old in stale:
                 del self._permutations[old]
-            rng = np.random.default_rng([self.seed, 1, source, epoch])
-            self._permutations[key] = rng.permutation(len(self.sources[source].windows))
+            rng = np.random.default_rng([self.seed, 1, *self._pools[pool].key, epoch])
+            self._permutations[key] = rng.permutation(len(self._pools[pool].windows))
         return self._permutations[key]
 
-    def address(self, step: int, slot: int) -> tuple[int, list[int]]:
-        """Source index and window numbers of one micro-batch; reads no data."""
-        number = step * self.num_slots + slot
-        source = int(self.source_of(np.array([number]))[0])
-        windows = self.sources[source].windows
-        first = self._drawn_before(number, source) * self.micro_batch_size
+    def address(self, step: int, slot: int) -> tuple[int, list[Window]]:
+        """Source index and windows of one micro-batch; reads no data."""
+        number, drawn = self._turns.locate(step * self.num_slots + slot)
+        pool = self._pools[number]
+        windows = pool.windows
+        first = drawn * self.micro_batch_size
         positions = range(first, first + self.micro_batch_size)
         if isinstance(windows, EndlessWindows):
-            return source, [windows.number(self.seed, source, p) for p in positions]
-        num_windows = len(windows)
-        return source, [
-            int(self._permutation(source, p // num_windows)[p % num_windows]) for p in positions
-        ]
+            places = [windows.number(self.seed, pool.key[0], p) for p in positions]
+        else:
+            size = len(windows)
+            places = [int(self._permutation(number, p // size)[p % size]) for p in positions]
+        return pool.source, [windows.locate(place) for place in places]
 
     def load(self, step: int, slot: int) -> Batch:
         """Read one micro-batch."""
-        source_index, window_numbers = self.address(step, slot)
+        source_index, places = self.address(step, slot)
         source = self.sources[source_index]
-        windows = [
-            source.collection.read(*source.windows.locate(number)) for number in window_numbers
-        ]
-        if source.random_shift:
-            rng = np.random.default_rng([self.seed, 2, step, slot])
-            windows = [shift_trajectory(w, random_offsets(rng, w.grid)) for w in windows]
+        windows = [read_window(source.collection, place) for place in places]
+        rng = np.random.default_rng([self.seed, 2, step, slot])
+        windows = source.augmentation.apply(windows, rng)
         return collate(windows, history=self.history, source=source.name)
 
     def shares(self, num_steps: int) -> dict[str, float]:
         """Exact share of every source in the first ``num_steps`` steps."""
         total = num_steps * self.num_slots
-        return {
-            source.name: self._drawn_before(total, i) / max(total, 1)
-            for i, source in enumerate(self.sources)
-        }
+        counts = self._turns.counts_before(total)
+        drawn = {source.name: 0 for source in self.sources}
+        for pool, count in zip(self._pools, counts, strict=True):
+            drawn[self.sources[pool.source].name] += int(count)
+        return {name: count / max(total, 1) for name, count in drawn.items()}
+
+
+def read_window(collection: TrajectoryCollection, place: Window) -> Trajectory:
+    """The frames of one window; nothing else of the trajectory is read."""
+    trajectory = collection.read(place.trajectory, place.start, place.stop)
+    if place.time_stride == 1:
+        return trajectory
+    return trajectory.frames(0, trajectory.num_frames, place.time_stride)
+
+
+def _number_of(name: str) -> int:
+    """A number of a source's name, the same on every machine."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
 
 
 class MixtureDataset(Dataset[Batch]):

@@ -97,7 +97,14 @@ class OnlineCollection(TrajectoryCollection):
         """One trajectory solved by itself: what ``read`` gives for the collection's own seed."""
         return _solve(self.pde, range(index, index + 1), self._arguments() | {"seed": seed})[0]
 
-    def windows(self, history: int, horizon: int, stride: int, source: str) -> EndlessWindows:
+    def windows(
+        self,
+        history: int,
+        horizon: int,
+        stride: int,
+        source: str,
+        time_strides: Sequence[int] = (1,),
+    ) -> EndlessWindows:
         """All windows, in an order without end."""
         return EndlessWindows(
             self.frames_each,
@@ -106,6 +113,7 @@ class OnlineCollection(TrajectoryCollection):
             buffer=self.buffer,
             reuse=self.reuse,
             stride=stride,
+            time_strides=time_strides,
             source=source,
         )
 

@@ -1,11 +1,12 @@
 """Sources of a recipe: files, an equation solved once into the cache, or one without end."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field as Limits
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from pdefm.config import Section
+from pdefm.data.augmentation import Augmentation
 from pdefm.data.collection import Subset, TrajectoryCollection
 from pdefm.data.generate import generate_cached
 from pdefm.data.online import OnlineCollection
@@ -117,8 +118,38 @@ class SourceSection(Section):
     random_shift: bool = False
     """Move every training window by random whole points along the periodic axes: many more
     samples, where the equation and its forcing are the same everywhere."""
+    random_rotation: bool = False
+    """Turn training windows by quarter turns, where no direction is special."""
+    random_reflection: bool = False
+    """Mirror training windows, where no side is special."""
+    random_boost: int = Limits(default=0, ge=0)
+    """Show training windows to an observer who moves up to so many grid points a frame, where the
+    equation is Galilei-invariant and has a velocity."""
+    time_strides: list[int] = Limits(default_factory=lambda: [1], min_length=1)
+    """Distances between the frames of a training window, such as 1, 2 and 4; the model had better
+    be told the time step then (``model.conditions: [dt]``)."""
+    nonfinite: Literal["error", "drop", "mask"] = "error"
+    """What happens to NaN and infinite values: training stops before it starts, the trajectory is
+    left out (and listed), or the points are masked."""
     validation_fraction: float = Limits(default=0.1, gt=0, lt=1)
     """Trajectories at the end that are held out where the data have no ``valid`` split."""
+
+    @field_validator("time_strides")
+    @classmethod
+    def _positive_strides(cls, value: list[int]) -> list[int]:
+        if min(value) < 1 or len(set(value)) != len(value):
+            raise ValueError("give different whole numbers from 1 on")
+        return value
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What training windows are moved by."""
+        return Augmentation(
+            shift=self.random_shift,
+            rotation=self.random_rotation,
+            reflection=self.random_reflection,
+            boost=self.random_boost,
+        )
 
     @model_validator(mode="after")
     def _one_origin(self) -> "SourceSection":

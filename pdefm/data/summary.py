@@ -54,6 +54,13 @@ class RunningStatistics:
         return sqrt(self.squares / self.count) if self.count else nan
 
 
+def pieces(collection: TrajectoryCollection, index: int) -> Iterator[Trajectory]:
+    """One trajectory, a few frames at a time."""
+    last = collection.num_frames(index)
+    for start in range(0, last, FRAMES_AT_ONCE):
+        yield collection.read(index, start, min(start + FRAMES_AT_ONCE, last))
+
+
 def summarise(
     collection: TrajectoryCollection, max_trajectories: int | None = None
 ) -> dict[str, Any]:
@@ -78,7 +85,7 @@ def summarise(
     num_read = len(collection) if max_trajectories is None else max_trajectories
     statistics: dict[str, RunningStatistics] = {name: RunningStatistics() for name in first.names}
     for index in range(min(num_read, len(collection))):
-        for piece in _pieces(collection, index):
+        for piece in pieces(collection, index):
             for channel, name in enumerate(piece.names):
                 statistics.setdefault(name, RunningStatistics()).add(piece.fields[:, channel])
     return {
@@ -115,7 +122,7 @@ def field_statistics(
     statistics: dict[str, RunningStatistics] = {}
     for index in range(min(num_read, len(collection))):
         start = 0
-        for piece in _pieces(collection, index):
+        for piece in pieces(collection, index):
             for channel, name in enumerate(piece.names):
                 running = statistics.setdefault(name, RunningStatistics())
                 values = piece.fields[:, channel]
@@ -131,12 +138,6 @@ def _check_not_empty(collection: TrajectoryCollection) -> None:
         raise DataError(f"{collection.path} is empty", got="no trajectories", do="Check the file")
 
 
-def _pieces(collection: TrajectoryCollection, index: int) -> Iterator[Trajectory]:
-    last = collection.num_frames(index)
-    for start in range(0, last, FRAMES_AT_ONCE):
-        yield collection.read(index, start, min(start + FRAMES_AT_ONCE, last))
-
-
 def _nonfinite_error(piece: Trajectory, start: int, channel: int) -> DataError:
     wrong = ~torch.isfinite(piece.fields[:, channel])
     bad = (wrong if piece.mask is None else wrong & piece.mask).flatten(1)  # [time, points]
@@ -145,7 +146,7 @@ def _nonfinite_error(piece: Trajectory, start: int, channel: int) -> DataError:
         f"{piece.source.name}: trajectory {piece.source.index}, frame {start + frame}, field "
         f"'{piece.names[channel]}' holds values that are not finite",
         got=f"{int(bad[frame].sum())} of {bad.shape[1]} points",
-        do="Leave out this trajectory or repair the file; `pdefm data inspect` counts them",
+        do="Repair the file, or say nonfinite: drop or mask; pdefm data doctor lists them",
     )
 
 

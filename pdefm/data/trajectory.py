@@ -158,6 +158,7 @@ class Trajectory:
         finite = torch.isfinite(self.fields)
         return bool((finite if self.mask is None else finite | ~self.mask).all())
 
-    def frames(self, start: int, stop: int) -> "Trajectory":
-        """The same trajectory between two frames."""
-        return replace(self, fields=self.fields[start:stop], times=self.times[start:stop])
+    def frames(self, start: int, stop: int, step: int = 1) -> "Trajectory":
+        """The same trajectory between two frames, every ``step``-th of them."""
+        chosen = slice(start, stop, step)
+        return replace(self, fields=self.fields[chosen], times=self.times[chosen])

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,16 +13,36 @@ ENDLESS = 2**31
 """Trajectories that an endless collection claims to have."""
 
 
-class WindowIndex:
-    """All windows of ``history + horizon`` consecutive frames of a list of trajectories.
+class Window(NamedTuple):
+    """Frames ``start, start + time_stride, ...`` below ``stop`` of one trajectory."""
 
-    Windows are numbered trajectory by trajectory, start frame by start frame.
+    trajectory: int
+    start: int
+    stop: int
+    time_stride: int = 1
+
+
+def _spans(length: int, time_strides: Sequence[int]) -> list[int]:
+    """Frames from the first to the last one of a window, for every time stride."""
+    return [(length - 1) * time_stride + 1 for time_stride in time_strides]
+
+
+def _num_starts(num_frames: int, span: int, stride: int) -> int:
+    return max(0, (num_frames - span) // stride + 1)
+
+
+class WindowIndex:
+    """All windows of ``history + horizon`` equally distant frames of a list of trajectories.
+
+    Windows are numbered trajectory by trajectory, time stride by time stride, start by start.
 
     Args:
         num_frames: Length of every trajectory.
         history: Frames in.
         horizon: Frames out.
         stride: Distance between the starts of neighbouring windows.
+        time_strides: Distances between the frames of a window.
+        indices: Numbers of the trajectories in their collection; ``None`` counts from 0.
         source: Name for the message.
 
     Raises:
@@ -35,10 +56,14 @@ class WindowIndex:
         history: int,
         horizon: int,
         stride: int = 1,
+        time_strides: Sequence[int] = (1,),
+        indices: Sequence[int] | None = None,
         source: str = "data",
     ) -> None:
-        self.length, self.stride = history + horizon, stride
-        counts = [max(0, (n - self.length) // stride + 1) for n in num_frames]
+        self.length, self.stride, self.time_strides = history + horizon, stride, time_strides
+        self._trajectories = range(len(num_frames)) if indices is None else indices
+        self._spans = _spans(self.length, time_strides)
+        counts = [_num_starts(n, span, stride) for n in num_frames for span in self._spans]
         self._ends = list(accumulate(counts))
         if not self._ends or self._ends[-1] == 0:
             longest = max(num_frames, default=0)
@@ -51,14 +76,20 @@ class WindowIndex:
     def __len__(self) -> int:
         return self._ends[-1]
 
-    def locate(self, window: int) -> tuple[int, int, int]:
-        """Trajectory, first frame and end frame of one window."""
+    def locate(self, window: int) -> Window:
+        """Trajectory and frames of one window."""
         if not 0 <= window < len(self):
             raise IndexError(window)
-        trajectory = bisect_right(self._ends, window)
-        before = self._ends[trajectory - 1] if trajectory else 0
+        run = bisect_right(self._ends, window)
+        before = self._ends[run - 1] if run else 0
+        trajectory, kind = divmod(run, len(self.time_strides))
         start = (window - before) * self.stride
-        return trajectory, start, start + self.length
+        return Window(
+            self._trajectories[trajectory],
+            start,
+            start + self._spans[kind],
+            self.time_strides[kind],
+        )
 
 
 class EndlessWindows:
@@ -75,6 +106,7 @@ class EndlessWindows:
         buffer: Trajectories in a block.
         reuse: Windows that each trajectory serves.
         stride: Distance between the starts of neighbouring windows.
+        time_strides: Distances between the frames of a window.
         source: Name for the message.
 
     Raises:
@@ -90,16 +122,19 @@ class EndlessWindows:
         buffer: int,
         reuse: int,
         stride: int = 1,
+        time_strides: Sequence[int] = (1,),
         source: str = "data",
     ) -> None:
-        self.length, self.stride, self.buffer, self.reuse = history + horizon, stride, buffer, reuse
-        self.windows_each = max(0, (num_frames - self.length) // stride + 1)
-        if not self.windows_each:
-            raise DataError(
-                f"{source}: too few frames for history {history} + horizon {horizon}",
-                got=f"{num_frames} frames in every trajectory",
-                do=f"Raise online.num_frames to {self.length} or more",
-            )
+        self.buffer, self.reuse = buffer, reuse
+        self._one = WindowIndex(
+            [num_frames],
+            history=history,
+            horizon=horizon,
+            stride=stride,
+            time_strides=time_strides,
+            source=source,
+        )
+        self.windows_each = len(self._one)
         self._orders: dict[tuple[int, ...], np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -128,7 +163,7 @@ class EndlessWindows:
             self._orders[key] = np.random.default_rng(list(key)).permutation(size)
         return self._orders[key]
 
-    def locate(self, window: int) -> tuple[int, int, int]:
-        """Trajectory, first frame and end frame of one window."""
+    def locate(self, window: int) -> Window:
+        """Trajectory and frames of one window."""
         trajectory, turn = divmod(window, self.windows_each)
-        return trajectory, turn * self.stride, turn * self.stride + self.length
+        return self._one.locate(turn)._replace(trajectory=trajectory)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pdefm.files import write_json_atomic
 from pdefm.models.processing_pde import PDEProcessor
 from pdefm.train.accelerator import Engine
 from pdefm.train.data import OpenedSource, make_mixture, validation_batches
@@ -24,7 +25,8 @@ def assemble_and_run(
 ) -> dict[str, Any]:
     """Make the mixture and the run folder, then train or resume.
 
-    The folder is made last, so that wrong data leave nothing behind.
+    The folder is made last, so that wrong data leave nothing behind. Trajectories that the recipe's
+    policy left out are listed in its ``dropped.json``.
 
     Raises:
         DataError: Too few frames.
@@ -40,6 +42,12 @@ def assemble_and_run(
         is_main=engine.is_main,
         world_size=engine.world_size,
     )
+    dropped = {source.name: list(source.dropped) for source in sources if source.dropped}
+    if dropped and engine.is_main:
+        write_json_atomic(run_folder / "dropped.json", dropped)
     engine.wait()
     summary = run_session(Session(recipe, run_folder, engine, trainee, mixture, validation))
-    return summary | {"out": str(run_folder)}
+    return summary | {
+        "out": str(run_folder),
+        "dropped": {name: len(listed) for name, listed in dropped.items()},
+    }

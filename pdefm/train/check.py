@@ -69,8 +69,9 @@ def check_recipe(recipe: PretrainRecipe) -> dict[str, Any]:
         "checkpoint, MiB": (STATES - 1) * weights,
         "samples a step": section.global_batch_size,
         "windows": ", ".join(
-            f"{s.name} {'endless' if isinstance(s.windows, EndlessWindows) else len(s.windows)}"
+            f"{s.name} {'endless' if isinstance(s.windows[0], EndlessWindows) else s.num_windows}"
             for s in mixture.sources
         ),
+        "left out, not finite": sum(len(source.dropped) for source in sources),
         "shares": ", ".join(f"{k} {v:.3f}" for k, v in mixture.shares(section.max_steps).items()),
     }

@@ -8,15 +8,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from pdefm.data.augmentation import NO_AUGMENTATION, Augmentation
 from pdefm.data.batch import Batch, collate
 from pdefm.data.collection import TrajectoryCollection
-from pdefm.data.mixture import Mixture, MixtureSource
+from pdefm.data.mixture import Mixture, MixtureSource, Windows, read_window
+from pdefm.data.nonfinite import MaskedNonfinite, find_nonfinite, without_nonfinite
 from pdefm.data.online import OnlineCollection
+from pdefm.data.source import SourceSection
 from pdefm.data.summary import field_statistics
 from pdefm.data.trajectory import Trajectory
 from pdefm.data.windows import WindowIndex
 from pdefm.errors import DataError, RecipeError
 from pdefm.models.processing_pde import PDEProcessor
+from pdefm.progress import progress
 from pdefm.registry import nearest_name_hint
 from pdefm.train.recipe import DataSection, TrainingRecipe
 
@@ -26,18 +30,39 @@ CONDITION_SAMPLES = 256  # trajectories of a source that are asked for their par
 
 @dataclass(frozen=True)
 class OpenedSource:
-    """A source of the recipe with its two splits."""
+    """A source of the recipe with its two splits.
+
+    Args:
+        name: In logs and results.
+        weight: Relative to the other sources.
+        train: Training trajectories.
+        valid: Held-out trajectories.
+        augmentation: What training windows are moved by.
+        time_strides: Distances between the frames of a training window.
+        dropped: What was left out because it was not finite, for the log.
+    """
 
     name: str
     weight: float
     train: TrajectoryCollection
     valid: TrajectoryCollection
-    random_shift: bool = False
+    augmentation: Augmentation = NO_AUGMENTATION
+    time_strides: tuple[int, ...] = (1,)
+    dropped: tuple[str, ...] = ()
 
     @property
     def first(self) -> Trajectory:
         """Two frames, for names, units, grid and boundary."""
-        return self.train.read(0, 0, min(2, self.train.num_frames(0)))
+        return head(self.train, 0)
+
+    def heads(self) -> list[Trajectory]:
+        """Two frames of one trajectory of each group of alike ones."""
+        return [head(self.train, group[0]) for group in self.train.groups()]
+
+
+def head(collection: TrajectoryCollection, index: int) -> Trajectory:
+    """The first two frames, or the only one."""
+    return collection.read(index, 0, min(2, collection.num_frames(index)))
 
 
 def open_sources(section: DataSection, device: str = "cpu") -> list[OpenedSource]:
@@ -45,29 +70,36 @@ def open_sources(section: DataSection, device: str = "cpu") -> list[OpenedSource
 
     Raises:
         DataError: Missing, unreadable or too few data.
+        RecipeError: An augmentation that the data cannot bear.
     """
-    return [
-        _checked_shift(
-            OpenedSource(
-                s.name,
-                s.weight,
-                s.open("train", device),
-                s.open("valid", device),
-                s.random_shift,
-            )
-        )
-        for s in section.sources
-    ]
+    return [_opened(source, device) for source in section.sources]
 
 
-def _checked_shift(source: OpenedSource) -> OpenedSource:
-    if source.random_shift and not any(axis.periodic for axis in source.first.grid.axes):
-        raise RecipeError(
-            f"{source.name}: random_shift needs a periodic axis",
-            got=source.first.boundary,
-            do="Leave random_shift out",
-        )
-    return source
+def _opened(section: SourceSection, device: str) -> OpenedSource:
+    splits = {split: section.open(split, device) for split in ("train", "valid")}
+    dropped: list[str] = []
+    if section.online is None and section.nonfinite != "error":
+        for split, collection in splits.items():
+            if section.nonfinite == "mask":
+                splits[split] = MaskedNonfinite(collection)
+                continue
+            with progress(f"look for NaN in {section.name} ({split})", len(collection)) as advance:
+                found = find_nonfinite(collection, advance)
+            splits[split] = without_nonfinite(collection, found)
+            dropped += [
+                f"{collection.read(i, k, k + 1).source} frame {k}" for i, k in found.items()
+            ]
+    opened = OpenedSource(
+        section.name,
+        section.weight,
+        splits["train"],
+        splits["valid"],
+        section.augmentation,
+        tuple(section.time_strides),
+        tuple(dropped),
+    )
+    opened.augmentation.check(opened.first, section.name)
+    return opened
 
 
 def check_grids(
@@ -83,8 +115,8 @@ def check_grids(
     Raises:
         DataError: Names the source and its grid.
     """
-    for source in sources:
-        shape = source.first.grid.shape
+    shapes = [(source, first.grid.shape) for source in sources for first in source.heads()]
+    for source, shape in shapes:
         num_dims = len(shape) if num_dims is None else num_dims
         if len(shape) != num_dims:
             raise DataError(
@@ -109,10 +141,34 @@ def evenly(total: int, count: int) -> list[int]:
 
 
 def _windows(
-    name: str, collection: TrajectoryCollection, history: int, horizon: int, stride: int = 1
-) -> WindowIndex:
-    lengths = [collection.num_frames(i) for i in range(len(collection))]
-    return WindowIndex(lengths, history=history, horizon=horizon, stride=stride, source=name)
+    name: str,
+    collection: TrajectoryCollection,
+    history: int,
+    horizon: int,
+    stride: int = 1,
+    time_strides: Sequence[int] = (1,),
+) -> tuple[Windows, ...]:
+    """The windows of each group of alike trajectories; groups that are too short are left out."""
+    if isinstance(collection, OnlineCollection):
+        return (collection.windows(history, horizon, stride, name, time_strides),)
+    groups = [
+        (group, [collection.num_frames(i) for i in group])
+        for group in collection.groups()
+        if len(group)
+    ]
+    long_enough = [pair for pair in groups if max(pair[1]) >= history + horizon]
+    return tuple(
+        WindowIndex(
+            lengths,
+            history=history,
+            horizon=horizon,
+            stride=stride,
+            time_strides=time_strides,
+            indices=group,
+            source=name,
+        )
+        for group, lengths in long_enough or groups
+    )
 
 
 def make_mixture(
@@ -133,11 +189,11 @@ def make_mixture(
             MixtureSource(
                 s.name,
                 s.train,
-                s.train.windows(history, horizon, recipe.data.window_stride, s.name)
-                if isinstance(s.train, OnlineCollection)
-                else _windows(s.name, s.train, history, horizon, recipe.data.window_stride),
+                _windows(
+                    s.name, s.train, history, horizon, recipe.data.window_stride, s.time_strides
+                ),
                 s.weight,
-                s.random_shift,
+                s.augmentation,
             )
             for s in sources
         ],
@@ -155,12 +211,15 @@ def validation_batches(
     history, horizon = processor.history, processor.horizon
     batches: dict[str, list[Batch]] = {}
     for source in sources:
-        index = _windows(source.name, source.valid, history, horizon)
-        count = min(section.validation_windows, len(index))
-        windows = [source.valid.read(*index.locate(i)) for i in evenly(len(index), count)]
+        pools = _windows(source.name, source.valid, history, horizon)
+        share = max(1, section.validation_windows // len(pools))
         batches[source.name] = [
             collate(windows[i : i + VALIDATION_BATCH], history=history, source=source.name)
-            for i in range(0, count, VALIDATION_BATCH)
+            for pool in pools
+            for windows in [
+                [read_window(source.valid, pool.locate(i)) for i in evenly(len(pool), share)]
+            ]
+            for i in range(0, len(windows), VALIDATION_BATCH)
         ]
     return batches
 
@@ -177,7 +236,7 @@ def condition_statistics(
         RecipeError: A parameter that no training trajectory has.
     """
     heads = [
-        source.train.read(i, 0, min(2, source.train.num_frames(i)))
+        head(source.train, i)
         for source in sources
         for i in evenly(source.train.num_typical or len(source.train), CONDITION_SAMPLES)
     ]
@@ -249,8 +308,10 @@ def make_processor(
             {str(side) for s in sources for pair in s.first.boundary for side in pair}
         ),
         dt=[min(steps), max(steps)],
-        shift_invariant=all(source.random_shift for source in sources),
-        resolutions=[list(shape) for shape in sorted({s.first.grid.shape for s in sources})],
+        shift_invariant=all(source.augmentation.shift for source in sources),
+        resolutions=[
+            list(shape) for shape in sorted({h.grid.shape for s in sources for h in s.heads()})
+        ],
         conditions=condition_statistics(sources, conditions),
         min_history=min_history,
     )

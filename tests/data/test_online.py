@@ -31,7 +31,7 @@ def windows(**changes):
 
 def mixture(num_slots=2, workers=0):
     collection = online(workers=workers, reuse=2)
-    source = MixtureSource("ac", collection, collection.windows(2, 1, 1, "ac"))
+    source = MixtureSource("ac", collection, (collection.windows(2, 1, 1, "ac"),))
     return Mixture([source], history=2, micro_batch_size=2, num_slots=num_slots, seed=1)
 
 
@@ -82,12 +82,14 @@ def test_every_trajectory_serves_its_windows_and_never_again(buffer, reuse, num_
     found = [endless.locate(endless.number(seed, 0, p)) for p in range(3 * size)]
     for block in range(3):
         part = found[block * size : (block + 1) * size]
-        assert Counter(t for t, _, _ in part) == {block * buffer + i: reuse for i in range(buffer)}
-        for trajectory in {t for t, _, _ in part}:
-            starts = Counter(start for t, start, _ in part if t == trajectory)
+        assert Counter(w.trajectory for w in part) == {
+            block * buffer + i: reuse for i in range(buffer)
+        }
+        for trajectory in {w.trajectory for w in part}:
+            starts = Counter(w.start for w in part if w.trajectory == trajectory)
             assert max(starts.values()) - min(starts.values()) <= 1
             assert len(starts) == min(reuse, num_frames - 2)
-    assert all(0 <= start < stop <= num_frames for _, start, stop in found)
+    assert all(0 <= w.start < w.stop <= num_frames for w in found)
 
 
 def test_the_order_is_shuffled_by_the_seed_and_the_source():
@@ -97,7 +99,7 @@ def test_the_order_is_shuffled_by_the_seed_and_the_source():
 
 
 def test_frames_too_few_for_a_window_are_refused():
-    with pytest.raises(DataError, match=r"ac: too few frames.*online\.num_frames to 7"):
+    with pytest.raises(DataError, match=r"ac: too few frames for history 6"):
         online().windows(6, 1, 1, "ac")
 
 

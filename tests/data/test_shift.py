@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from pdefm.data.augmentation import Augmentation
 from pdefm.data.collection import MemoryCollection
 from pdefm.data.mixture import Mixture, MixtureSource
 from pdefm.data.shift import jitter_offsets, random_offsets, roll, shift_trajectory
@@ -61,7 +62,8 @@ def shifting_mixture(seed=0, random_shift=True):
     fields = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     trajectory = Trajectory(fields, ("u",), grid, torch.arange(6.0))
     windows = WindowIndex([6], history=2, horizon=1)
-    source = MixtureSource("s", MemoryCollection([trajectory]), windows, 1.0, random_shift)
+    moved = Augmentation(shift=random_shift)
+    source = MixtureSource("s", MemoryCollection([trajectory]), (windows,), 1.0, moved)
     return Mixture([source], history=2, micro_batch_size=2, num_slots=2, seed=seed)
 
 

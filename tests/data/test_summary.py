@@ -83,7 +83,7 @@ def test_a_nan_is_found_by_file_trajectory_frame_and_field(tmp_path, make_trajec
     path = write_well(tmp_path / "a.hdf5", [make_trajectory(num_frames=40), bad], "test")
     with pytest.raises(
         DataError,
-        match=r"a\.hdf5: trajectory 1, frame 37, field 'density'.*got 2 of 48 points.*data inspect",
+        match=r"a\.hdf5: trajectory 1, frame 37, field 'density'.*got 2 of 48 points.*data doctor",
     ):
         field_statistics(open_trajectories(path))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import h5py
+import numpy as np
 
 from pdefm.data.collection import StorageLayout
 from pdefm.errors import DataError
@@ -84,9 +85,35 @@ def storage_of(data: HdfNode) -> StorageLayout:
     )
 
 
+def memory_map(path: Path, data: HdfNode) -> np.ndarray | None:
+    """The values of a dataset that lies in one plain piece of the file, as a read-only array.
+
+    Windows of it are read without a call of the HDF5 library, several times faster.
+
+    Args:
+        path: The file.
+        data: A dataset.
+
+    Returns:
+        ``None`` if the dataset is chunked, compressed, not yet written, or not of plain numbers.
+    """
+    plain = data.chunks is None and data.external is None and not data.is_virtual
+    offset = data.id.get_offset() if plain and data.dtype.kind in "fiu" else None
+    size = data.size * data.dtype.itemsize
+    if offset is None or data.id.get_storage_size() != size or path.stat().st_size < offset + size:
+        return None
+    return np.memmap(path, data.dtype, "r", offset, tuple(data.shape))
+
+
 def is_hdf5(path: Path) -> bool:
     """Whether the file starts like HDF5."""
     return bool(h5py.is_hdf5(path))
+
+
+def holds_numbers(place: HdfNode, *keys: str) -> bool:
+    """Whether every key leads to a dataset of real numbers."""
+    found = [place.get(key) for key in keys]
+    return all(isinstance(data, h5py.Dataset) and data.dtype.kind in "fiu" for data in found)
 
 
 def as_text(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Reader of HDF5 files in The Well's specification, forgiving towards files in the wild."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from pdefm.data.collection import TrajectoryCollection
+from pdefm.data.collection import StorageLayout, TrajectoryCollection
 from pdefm.data.description import Description, choose_one_per_channel
-from pdefm.data.formats.hdf5_file import LazyHdf5, is_hdf5, named_errors
+from pdefm.data.formats.hdf5_file import LazyHdf5, is_hdf5, memory_map, named_errors, storage_of
 from pdefm.data.formats.well_geometry import (
     find_walls,
     read_boundary,
@@ -86,7 +87,7 @@ class WellFile(TrajectoryCollection):
         return {}
 
     def __getstate__(self) -> dict[str, Any]:
-        read_again = ("layout", "_walls", "_facts")
+        read_again = ("layout", "_walls", "_facts", "_maps")
         return {key: value for key, value in self.__dict__.items() if key not in read_again}
 
     def __len__(self) -> int:
@@ -96,6 +97,13 @@ class WellFile(TrajectoryCollection):
         """Number of frames, the same for all trajectories of one file."""
         self.check_index(index)
         return self.layout.num_frames
+
+    def storage(self) -> dict[str, StorageLayout]:
+        """How the datasets of the fields are stored."""
+        with named_errors(self.path):
+            return {
+                array.key: storage_of(self._hdf5.file[array.key]) for array in self.layout.fields
+            }
 
     def read(self, index: int, start: int = 0, stop: int | None = None) -> Trajectory:
         """Frames of one trajectory."""
@@ -110,11 +118,12 @@ class WellFile(TrajectoryCollection):
         )
         with named_errors(self.path):
             facts = self._facts.get(index) or self._read_facts(index)
-            fields = self._read_arrays(layout.fields, index, start, stop)
+            fields = self._read_arrays(layout.fields, layout.places, index, start, stop)
             mask = read_mask(self._hdf5.file, layout, self._walls, index)
-            constants = self._read_arrays(layout.constants, index, 0, 1)[0]
+            places = range(len(layout.constant_names))
+            constants = self._read_arrays(layout.constants, places, index, 0, 1)[0]
         return Trajectory(
-            fields=torch.from_numpy(fields[:, list(layout.channel_order)]),
+            fields=torch.from_numpy(fields),
             names=names,
             units=units,
             grid=facts.grid,
@@ -133,16 +142,21 @@ class WellFile(TrajectoryCollection):
         return self._facts[index]
 
     def _read_arrays(
-        self, arrays: tuple[StoredArray, ...], index: int, start: int, stop: int
+        self,
+        arrays: tuple[StoredArray, ...],
+        places: Sequence[int],
+        index: int,
+        start: int,
+        stop: int,
     ) -> np.ndarray:
+        """``[T, C, *space]``, where stored channel ``i`` of all arrays is channel ``places[i]``."""
         shape = self.layout.shape
-        num_channels = sum(len(array.names) for array in arrays)
-        result = np.empty((stop - start, num_channels, *shape), np.float32)
+        result = np.empty((stop - start, len(places), *shape), np.float32)
         channel = 0
         for array in arrays:
             sample = (index,) if array.sample_varying else ()
             time = (slice(start, stop),) if array.time_varying else ()
-            values = np.asarray(self._hdf5.file[array.key][(*sample, *time, ...)])
+            values = np.asarray(self._stored(array.key)[(*sample, *time, ...)])
             if np.iscomplexobj(values):
                 raise DataError(
                     f"{self.path}: {array.key} is complex",
@@ -152,9 +166,21 @@ class WellFile(TrajectoryCollection):
             space = [n if v else 1 for n, v in zip(shape, array.dim_varying, strict=True)]
             num_times = stop - start if array.time_varying else 1
             values = values.reshape(num_times, *space, len(array.names))  # [T, *space, C]
-            result[:, channel : channel + len(array.names)] = np.moveaxis(values, -1, 1)
-            channel += len(array.names)
+            for component in range(len(array.names)):
+                result[:, places[channel]] = values[..., component]
+                channel += 1
         return result
+
+    def _stored(self, key: str) -> Any:
+        """A dataset, mapped into memory if it lies in one plain piece."""
+        if key not in self._maps:
+            self._maps[key] = memory_map(self.path, self._hdf5.file[key])
+        found = self._maps[key]
+        return self._hdf5.file[key] if found is None else found
+
+    @cached_property
+    def _maps(self) -> dict[str, np.ndarray | None]:
+        return {}
 
     def _geometry(self, index: int) -> tuple[Boundary, Grid]:
         file, layout = self._hdf5.file, self.layout

@@ -61,6 +61,11 @@ class WellLayout:
         return tuple(stored[i] for i in self.channel_order)
 
     @property
+    def places(self) -> tuple[int, ...]:
+        """Channel of a trajectory that each stored channel becomes."""
+        return tuple(self.channel_order.index(i) for i in range(len(self.channel_order)))
+
+    @property
     def constant_names(self) -> tuple[str, ...]:
         """Names of the coefficients that do not change in time."""
         return tuple(name for array in self.constants for name in array.names)
