@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from pdefm.errors import RecipeError
+from pdefm.errors import EnvironmentFault, RecipeError
 from pdefm.train.recipe import TrainSection
 
 # Variables by which a launcher would quietly change what the recipe says.
@@ -31,6 +31,7 @@ class Engine:
 
     Raises:
         RecipeError: The environment contradicts the recipe, or the world does not divide the batch.
+        EnvironmentFault: The launched processes do not form one group.
     """
 
     def __init__(self, section: TrainSection, run_folder: Path | None, seed: int) -> None:
@@ -54,11 +55,19 @@ class Engine:
                 )
         tracker = None if section.report_to == "none" or run_folder is None else section.report_to
         self.accelerator = Accelerator(
+            # Unless told so, accelerate starts no process group on a machine without accelerators.
+            cpu=not torch.accelerator.is_available(),
             mixed_precision=wanted,
             log_with=tracker,
             project_dir=None if run_folder is None else str(run_folder),
             step_scheduler_with_optimizer=False,
         )
+        launched = int(os.environ.get("WORLD_SIZE", "1"))
+        if launched != self.world_size:
+            raise EnvironmentFault(
+                f"{launched} processes were launched but {self.world_size} found each other",
+                do="Launch one process a device, or set ACCELERATE_USE_CPU=true",
+            )
         set_seed(seed)
         if section.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

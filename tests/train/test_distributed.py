@@ -6,7 +6,7 @@ import torch
 from tests.tiny import tiny_recipe
 from tests.train.runs import start, training_lines, validations, weights, write_recipe
 
-ENVIRONMENT = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 LAUNCH = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m")
 
 
