@@ -14,6 +14,14 @@ from pdefm.errors import DataError
 Policy: TypeAlias = Literal["error", "drop", "mask"]
 
 
+def first_bad_frame(trajectory: Trajectory) -> int:
+    """First frame that is not finite somewhere inside the domain; there must be one."""
+    good = torch.isfinite(trajectory.fields)
+    if trajectory.mask is not None:
+        good |= ~trajectory.mask
+    return int((~good.flatten(1).all(1)).nonzero()[0])
+
+
 def find_nonfinite(
     collection: TrajectoryCollection, progress: Callable[[int], None] | None = None
 ) -> dict[int, int]:
@@ -28,11 +36,7 @@ def find_nonfinite(
         start = 0
         for piece in pieces(collection, index):
             if not piece.is_finite():
-                good = torch.isfinite(piece.fields)
-                if piece.mask is not None:
-                    good |= ~piece.mask
-                bad = ~good.flatten(1).all(1)  # [time]
-                found[index] = start + int(bad.nonzero()[0])
+                found[index] = start + first_bad_frame(piece)
                 break
             start += piece.num_frames
         if progress is not None:

@@ -40,13 +40,21 @@ class RunningStatistics:
             return
         mean = float(finite.mean())
         squares = float(((finite - mean) ** 2).sum())
-        total = self.count + finite.numel()
-        shift = mean - self.mean
-        self.squares += squares + shift**2 * self.count * finite.numel() / total
-        self.mean += shift * finite.numel() / total
+        least, largest = float(finite.min()), float(finite.max())
+        self.merge(RunningStatistics(finite.numel(), 0, mean, squares, least, largest))
+
+    def merge(self, other: "RunningStatistics") -> None:
+        """Take in what another one has seen."""
+        self.num_nonfinite += other.num_nonfinite
+        if not other.count:
+            return
+        total = self.count + other.count
+        shift = other.mean - self.mean
+        self.squares += other.squares + shift**2 * self.count * other.count / total
+        self.mean += shift * other.count / total
         self.count = total
-        self.min = min(self.min, float(finite.min()))
-        self.max = max(self.max, float(finite.max()))
+        self.min = min(self.min, other.min)
+        self.max = max(self.max, other.max)
 
     @property
     def std(self) -> float:
@@ -79,7 +87,7 @@ def summarise(
     Raises:
         DataError: An empty or unreadable collection.
     """
-    _check_not_empty(collection)
+    check_not_empty(collection)
     num_frames = [collection.num_frames(i) for i in range(len(collection))]
     first = collection.read(0, 0, min(2, num_frames[0]))
     num_read = len(collection) if max_trajectories is None else max_trajectories
@@ -102,52 +110,14 @@ def summarise(
     }
 
 
-def field_statistics(
-    collection: TrajectoryCollection, max_trajectories: int | None = None
-) -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation of every field, for normalisation.
-
-    Args:
-        collection: At least one trajectory, all values inside the domain finite.
-        max_trajectories: Use only the first ones; ``None`` uses all.
-
-    Returns:
-        Name to ``(mean, std)`` over the points inside the domain, in physical units.
+def check_not_empty(collection: TrajectoryCollection) -> None:
+    """Refuse a collection without trajectories.
 
     Raises:
-        DataError: A value is not finite; the message names file, trajectory, frame and field.
+        DataError: There is none.
     """
-    _check_not_empty(collection)
-    num_read = len(collection) if max_trajectories is None else max_trajectories
-    statistics: dict[str, RunningStatistics] = {}
-    for index in range(min(num_read, len(collection))):
-        start = 0
-        for piece in pieces(collection, index):
-            for channel, name in enumerate(piece.names):
-                running = statistics.setdefault(name, RunningStatistics())
-                values = piece.fields[:, channel]
-                running.add(values if piece.mask is None else values[:, piece.mask])
-                if running.num_nonfinite:
-                    raise _nonfinite_error(piece, start, channel)
-            start += piece.num_frames
-    return {name: (found.mean, found.std) for name, found in statistics.items()}
-
-
-def _check_not_empty(collection: TrajectoryCollection) -> None:
     if not len(collection):
         raise DataError(f"{collection.path} is empty", got="no trajectories", do="Check the file")
-
-
-def _nonfinite_error(piece: Trajectory, start: int, channel: int) -> DataError:
-    wrong = ~torch.isfinite(piece.fields[:, channel])
-    bad = (wrong if piece.mask is None else wrong & piece.mask).flatten(1)  # [time, points]
-    frame = int(bad.any(1).nonzero()[0])
-    return DataError(
-        f"{piece.source.name}: trajectory {piece.source.index}, frame {start + frame}, field "
-        f"'{piece.names[channel]}' holds values that are not finite",
-        got=f"{int(bad[frame].sum())} of {bad.shape[1]} points",
-        do="Repair the file, or say nonfinite: drop or mask; pdefm data doctor lists them",
-    )
 
 
 def _mean_dt(collection: TrajectoryCollection, num_frames: int) -> float:

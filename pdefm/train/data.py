@@ -15,7 +15,7 @@ from pdefm.data.mixture import Mixture, MixtureSource, Windows, read_window
 from pdefm.data.nonfinite import MaskedNonfinite, find_nonfinite, without_nonfinite
 from pdefm.data.online import OnlineCollection
 from pdefm.data.source import SourceSection
-from pdefm.data.summary import field_statistics
+from pdefm.data.statistics import field_statistics
 from pdefm.data.trajectory import Trajectory
 from pdefm.data.windows import WindowIndex
 from pdefm.errors import DataError, RecipeError

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pdefm.data.collection import MemoryCollection
 from pdefm.data.formats.well_writer import write_well
 from pdefm.data.open import open_trajectories
-from pdefm.data.summary import RunningStatistics, field_statistics, summarise
+from pdefm.data.statistics import field_statistics
+from pdefm.data.summary import RunningStatistics, summarise
 from pdefm.errors import DataError
 
 
