@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from pdefm.data.collection import StorageLayout
-from pdefm.errors import DataError
+from pdefm.errors import DataError, PdefmError
 
 HdfNode: TypeAlias = Any
 """A file, group or dataset: h5py's own types cannot say which of them a key leads to."""
@@ -27,13 +27,14 @@ def named_errors(path: Path) -> Iterator[None]:
     """Turn what h5py raises on a damaged file into one line that names the file.
 
     Raises:
-        DataError: Any OSError, KeyError or RuntimeError of h5py inside the block.
+        DataError: Any OSError, KeyError, RuntimeError, TypeError or ValueError of h5py inside the
+            block.
     """
     try:
         yield
-    except DataError:
+    except PdefmError:
         raise
-    except (OSError, KeyError, RuntimeError) as error:
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise DataError(
             f"{path}: cannot be read as HDF5, the file is damaged or incomplete",
             got=error.args[0] if error.args else error,

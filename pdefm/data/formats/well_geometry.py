@@ -1,9 +1,8 @@
 """Grid, boundary conditions, mask and times of a file in The Well's specification."""
 
-import warnings
-
 import numpy as np
 
+from pdefm.data.formats.axis_points import axis_from_points
 from pdefm.data.formats.hdf5_file import HdfNode, as_names, as_text
 from pdefm.data.formats.well_layout import WellLayout
 from pdefm.data.trajectory import Boundary
@@ -78,9 +77,9 @@ def read_grid(file: HdfNode, layout: WellLayout, index: int, boundary: Boundary)
         periodic = BoundaryCondition.PERIODIC in sides
         if "extent" in data.attrs:  # our own writer keeps what points alone give only to rounding
             extent, origin = float(data.attrs["extent"]), float(data.attrs["origin"])
+            axes.append(Axis(name, len(points), extent, periodic, origin))
         else:
-            extent, origin = _extent_and_origin(points, periodic, f"{file.filename}: axis {name}")
-        axes.append(Axis(name, len(points), extent, periodic, origin))
+            axes.append(axis_from_points(name, points, periodic, file.filename))
     return Grid(tuple(axes))
 
 
@@ -91,24 +90,6 @@ def read_times(file: HdfNode, layout: WellLayout, index: int) -> np.ndarray:
     data = file["dimensions"]["time"]
     times = np.atleast_1d(data[index] if data.ndim > 1 else data[()])[: layout.num_frames]
     return times if np.issubdtype(times.dtype, np.floating) else times.astype(np.float32)
-
-
-def _extent_and_origin(points: np.ndarray, periodic: bool, where: str) -> tuple[float, float]:
-    if len(points) < 2:
-        return 1.0, float(points[0])
-    # Single-precision points give the spacing to about six digits; more would be noise.
-    digits = 12 if points.dtype == np.float64 else 6
-    steps = np.diff(points.astype(np.float64))
-    spacing = float(steps.mean())
-    if np.abs(steps - spacing).max() > 1e-2 * abs(spacing):
-        warnings.warn(
-            f"{where} is not evenly spaced ({steps.min():.4g} to {steps.max():.4g}), "
-            "treated as even",
-            stacklevel=2,
-        )
-    extent = float(f"{abs(spacing) * len(points):.{digits}g}")
-    first = float(points[0]) - (0.0 if periodic else spacing / 2)
-    return extent, round(first, digits)
 
 
 def _sample_mask(group: HdfNode, num_dims: int, index: int) -> np.ndarray:
