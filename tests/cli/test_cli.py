@@ -20,6 +20,7 @@ VERBS = (
     "data gallery",
     "check",
     "pretrain",
+    "runs",
     "finetune",
     "evaluate",
     "rollout",
