@@ -14,6 +14,7 @@ from pdefm.registry import nearest_name_hint
 from pdefm.yaml_text import dump_yaml, parse_yaml, parse_yaml_value
 
 EXTENDS = "extends"
+LAUNCHERS = {"accelerate", "launch"}  # folders beside the recipes that say how one is started
 
 
 class Section(BaseModel):
@@ -43,6 +44,7 @@ def shipped_recipes() -> dict[str, Path]:
     return {
         path.relative_to(folder).with_suffix("").as_posix(): path
         for path in sorted(folder.rglob("*.yaml"))
+        if path.relative_to(folder).parts[0] not in LAUNCHERS
     }
 
 

@@ -52,3 +52,9 @@ class NumericalError(PdefmError, ArithmeticError):
     """A computation that left the finite numbers (exit status 6)."""
 
     exit_status = 6
+
+
+class Preempted(PdefmError):  # noqa: N818  # nothing went wrong
+    """A run that a signal ended in order (exit status 75: start me again)."""
+
+    exit_status = 75

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ from uuid import uuid4
 from pdefm.errors import EnvironmentFault, ModelError
 
 MANIFEST = "manifest.json"
+MANIFEST_SCHEMA = 1
 # A card may be edited on the Hub's page; that changes nothing that is loaded.
 UNCHECKED = frozenset({MANIFEST, "README.md"})
 
 
-def _temporary_sibling(path: Path) -> Path:
+def temporary_sibling(path: Path) -> Path:
     """Unused hidden name in the same folder, so that a rename never crosses a disk."""
     return path.parent / f".{path.name}.{uuid4().hex[:8]}.partial"
 
@@ -40,7 +41,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         EnvironmentFault: The disk is full, the folder may not be written, and the like.
     """
     path = Path(path)
-    partial = _temporary_sibling(path)
+    partial = temporary_sibling(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
@@ -73,7 +74,11 @@ def write_text_atomic(path: str | Path, content: str) -> None:
 
 def write_json_atomic(path: str | Path, content: Any) -> None:
     """:func:`write_bytes_atomic` for indented JSON."""
-    write_text_atomic(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text_atomic(path, _json_text(content))
+
+
+def _json_text(content: Any) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def _check_replaceable(out: Path, overwrite: bool) -> None:
@@ -98,7 +103,7 @@ def _rename_into_place(folder: Path, out: Path) -> None:
     if not out.exists():
         folder.rename(out)
         return
-    previous = _temporary_sibling(out)
+    previous = temporary_sibling(out)
     out.rename(previous)
     try:
         folder.rename(out)
@@ -124,7 +129,7 @@ def atomic_folder(out: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """
     out = Path(out)
     _check_replaceable(out, overwrite)
-    partial = _temporary_sibling(out)
+    partial = temporary_sibling(out)
     try:
         partial.mkdir(parents=True)
     except OSError as error:
@@ -151,7 +156,7 @@ def atomic_files(folder: str | Path, last: str) -> Iterator[Path]:
         EnvironmentFault: No permission, no space, or ``folder`` is a file.
     """
     folder = Path(folder)
-    partial = folder / _temporary_sibling(folder).name  # inside: the folder may be a mount point
+    partial = folder / temporary_sibling(folder).name  # inside: the folder may be a mount point
     try:
         partial.mkdir(parents=True)
         yield partial
@@ -182,7 +187,37 @@ def file_sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _listed_files(folder: Path) -> list[str]:
+def sync_path(path: str | Path) -> None:
+    """Wait until a file or the names in a folder are on the disk, so that they survive a crash."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: str | Path) -> None:
+    """:func:`sync_path` for every file and folder below, and the folder itself last."""
+    for place, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            sync_path(Path(place) / name)
+        sync_path(place)
+
+
+def append_text(path: str | Path, text: str) -> None:
+    """Add lines to a text file that is kept over a run.
+
+    Raises:
+        EnvironmentFault: No permission, no space, or the folder is gone.
+    """
+    try:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise _cannot_write(Path(path), error) from error
+
+
+def listed_files(folder: Path) -> list[str]:
     """Files that a manifest speaks for: all but hidden ones, the card and the manifest itself."""
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()]
     return sorted(
@@ -192,15 +227,40 @@ def _listed_files(folder: Path) -> list[str]:
     )
 
 
-def write_manifest(folder: str | Path) -> Path:
+def write_manifest(folder: str | Path, hashes: Mapping[str, str] | None = None) -> Path:
     """Write ``manifest.json`` with the SHA-256 of every other file; call it last.
 
     Hidden files and ``README.md`` are left out.
+
+    Args:
+        folder: What the manifest speaks for.
+        hashes: SHA-256 of each of :func:`listed_files`, where they are known already.
     """
     folder = Path(folder)
-    hashes = {name: file_sha256(folder / name) for name in _listed_files(folder)}
-    write_json_atomic(folder / MANIFEST, {"schema": 1, "files": hashes})
+    if hashes is None:
+        hashes = {name: file_sha256(folder / name) for name in listed_files(folder)}
+    write_json_atomic(folder / MANIFEST, {"schema": MANIFEST_SCHEMA, "files": dict(hashes)})
     return folder / MANIFEST
+
+
+def read_manifest(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file, from a manifest that is byte for byte as it was written.
+
+    Raises:
+        ModelError: It is missing, unreadable or changed.
+    """
+    path = folder / MANIFEST
+    try:
+        text = path.read_text(encoding="utf-8")
+        hashes: dict[str, str] = json.loads(text)["files"]
+        if text != _json_text({"schema": MANIFEST_SCHEMA, "files": hashes}):
+            raise ValueError("it is not as it was written")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(
+            f"{path} is not a manifest", got=reason, do="Publish or download again"
+        ) from error
+    return hashes
 
 
 def verify_manifest(folder: str | Path, under: str = "") -> None:
@@ -214,15 +274,10 @@ def verify_manifest(folder: str | Path, under: str = "") -> None:
         ModelError: No readable manifest, or a missing, changed or extra file, which it names.
     """
     folder = Path(folder)
-    try:
-        hashes: dict[str, str] = json.loads((folder / MANIFEST).read_text())["files"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{folder / MANIFEST} is not a manifest", got=error, do="Publish or download again"
-        ) from error
+    hashes = read_manifest(folder)
     prefix = f"{under}/" if under else ""
     expected = {name for name in hashes if name.startswith(prefix)}
-    present = {name for name in _listed_files(folder) if name.startswith(prefix)}
+    present = {name for name in listed_files(folder) if name.startswith(prefix)}
     if missing := sorted(expected - present):
         raise ModelError(
             f"{folder} lacks a file of its manifest",

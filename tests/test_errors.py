@@ -8,6 +8,7 @@ from pdefm.errors import (
     ModelError,
     NumericalError,
     PdefmError,
+    Preempted,
     RecipeError,
 )
 
@@ -21,6 +22,7 @@ from pdefm.errors import (
         (ModelError, 4, ValueError),
         (EnvironmentFault, 5, OSError),
         (NumericalError, 6, ArithmeticError),
+        (Preempted, 75, Exception),
     ],
 )
 def test_every_kind_has_its_exit_status_and_is_a_builtin_kind_too(kind, status, builtin):

@@ -1,11 +1,24 @@
 """Cheap values are computed again in the backward pass instead of being kept for it."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor
+
+_WHOLE_BLOCKS: ContextVar[bool] = ContextVar("whole_blocks", default=False)
+
+
+@contextmanager
+def computed_again_whole() -> Iterator[None]:
+    """Inside a block that is computed again as a whole, nothing is kept for its parts."""
+    token = _WHOLE_BLOCKS.set(True)
+    try:
+        yield
+    finally:
+        _WHOLE_BLOCKS.reset(token)
 
 
 def recomputed(value: Tensor, make: Callable[[], Tensor]) -> AbstractContextManager[Any]:
@@ -20,7 +33,10 @@ def recomputed(value: Tensor, make: Callable[[], Tensor]) -> AbstractContextMana
         with recomputed(activated, lambda: F.gelu(x)):
             y = linear(activated)
     """
-    if torch.compiler.is_compiling() or not value.requires_grad or value.device.type == "meta":
+    shapes_only = type(value) is not Tensor or value.device.type == "meta"
+    if torch.compiler.is_compiling() or not value.requires_grad or shapes_only:
+        return nullcontext()
+    if _WHOLE_BLOCKS.get():
         return nullcontext()
     address, elements = value.data_ptr(), value.numel()
 

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.fx.experimental.symbolic_shapes import statically_known_true
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 # Up to here products win against FFTs (scripts/bench_spectral.py).
 MAX_PRODUCT_SIZE = 64
@@ -98,11 +99,14 @@ def _known(condition: bool) -> bool:
 
 
 def _cached(build: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Keep the small matrices between calls; a traced graph computes them itself."""
+    """Keep the small matrices between calls; a traced graph computes them itself.
+
+    Nor are those kept that a dispatch mode made, such as the fake ones of a dry run.
+    """
     stored = lru_cache(maxsize=256)(build)
 
     def get(*key: object) -> Tensor:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or _get_current_dispatch_mode() is not None:
             return build(*key)
         with torch.inference_mode(False):  # or training could not use what inference has stored
             return stored(*key)

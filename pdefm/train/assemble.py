@@ -6,11 +6,14 @@ from typing import Any
 
 from pdefm.files import write_json_atomic
 from pdefm.models.processing_pde import PDEProcessor
+from pdefm.train import ranks
 from pdefm.train.accelerator import Engine
 from pdefm.train.data import OpenedSource, make_mixture, validation_batches
-from pdefm.train.loop import run_session
+from pdefm.train.identity import identity
+from pdefm.train.lock import RunLock
 from pdefm.train.recipe import TrainingRecipe
-from pdefm.train.run_folder import make_run_folder
+from pdefm.train.run_folder import check_run_folder, make_run_folder
+from pdefm.train.running import run_session
 from pdefm.train.session import Session, Trainee
 
 
@@ -31,7 +34,7 @@ def assemble_and_run(
 
     Raises:
         DataError: Too few frames.
-        EnvironmentFault: The folder cannot be written.
+        EnvironmentFault: The folder cannot be written, or another run is writing to it.
         NumericalError: Loss or gradient left the finite numbers.
     """
     mixture = make_mixture(
@@ -42,19 +45,26 @@ def assemble_and_run(
         num_target_frames=trainee.task.num_target_frames,
     )
     validation = validation_batches(sources, recipe.data, processor)
-    make_run_folder(
-        run_folder,
-        recipe,
-        overwrite=overwrite,
-        is_main=engine.is_main,
-        world_size=engine.world_size,
-    )
-    dropped = {source.name: list(source.dropped) for source in sources if source.dropped}
-    if dropped and engine.is_main:
-        write_json_atomic(run_folder / "dropped.json", dropped)
-    engine.wait()
-    summary = run_session(Session(recipe, run_folder, engine, trainee, mixture, validation))
+    lock = None
+    try:
+        with ranks.together("enter the run folder"):
+            if engine.is_main:
+                lock = RunLock(run_folder)
+                check_run_folder(run_folder, recipe, overwrite=overwrite)
+                make_run_folder(
+                    run_folder, recipe, overwrite=overwrite, world_size=engine.world_size
+                )
+                dropped = {source.name: list(source.dropped) for source in sources}
+                if any(dropped.values()):
+                    listed = {name: texts for name, texts in dropped.items() if texts}
+                    write_json_atomic(run_folder / "dropped.json", listed)
+            made_with = identity(recipe, recipe.data.sources, sources) if engine.is_main else {}
+        session = Session(recipe, run_folder, engine, trainee, mixture, validation, made_with, lock)
+        summary = run_session(session)
+    finally:
+        if lock is not None:
+            lock.release()
     return summary | {
         "out": str(run_folder),
-        "dropped": {name: len(listed) for name, listed in dropped.items()},
+        "dropped": {source.name: len(source.dropped) for source in sources if source.dropped},
     }

@@ -24,6 +24,7 @@ from pdefm.train.data import (
 from pdefm.train.recipe import FinetuneRecipe
 from pdefm.train.run_folder import check_run_folder
 from pdefm.train.session import Trainee
+from pdefm.train.signals import handled_signals
 from pdefm.tuners.base import trainable_share
 
 
@@ -55,6 +56,7 @@ def adapted_processor(base: PDEProcessor, sources: list[OpenedSource]) -> PDEPro
     return own
 
 
+@handled_signals()
 def finetune(
     recipe: FinetuneRecipe, base_folder: Path, out: str | Path, *, overwrite: bool = False
 ) -> dict[str, Any]:
@@ -98,7 +100,7 @@ def finetune(
     trainee = Trainee(
         model=model,
         task=task_class(processor, task_options),
-        write=lambda folder: save_adapter(folder, adapter, model, processor),
+        write=lambda folder, module: save_adapter(folder, adapter, module, processor),
         read=lambda folder: tuner.load_state(model, load_file(folder / WEIGHTS_NAME)),
         title=f"finetune {recipe.name} ({recipe.tuner}, {num_trainable:,} weights)",
     )

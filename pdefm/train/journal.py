@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pdefm.files import write_text_atomic
+from pdefm.files import append_text, write_text_atomic
 from pdefm.train.accelerator import Engine
 
 
@@ -27,8 +27,7 @@ class Journal:
     def write(self, line: dict[str, Any]) -> None:
         """Append a line and send its numbers to the trackers."""
         if self.engine.is_main:
-            with self.path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            append_text(self.path, json.dumps(line) + "\n")
         numbers = {k: v for k, v in line.items() if isinstance(v, int | float) and k != "step"}
         for group in ("validation", "source_losses"):
             numbers |= {f"{group}/{k}": v for k, v in line.get(group, {}).items()}
@@ -43,8 +42,13 @@ class Journal:
             facts: JSON-like.
         """
         if self.engine.is_main:
-            with self.path.with_name("events.jsonl").open("a") as file:
-                file.write(json.dumps({"step": step, "event": kind, **facts}) + "\n")
+            line = json.dumps({"step": step, "event": kind, **facts})
+            append_text(self.path.with_name("events.jsonl"), f"{line}\n")
+
+    def has_validation(self, step: int) -> bool:
+        """True if a validation of that step is written down."""
+        lines = read_metrics(self.path.parent) if self.path.exists() else []
+        return any(line["step"] == step and "validation" in line for line in lines)
 
 
 def read_metrics(run_folder: Path) -> list[dict[str, Any]]:

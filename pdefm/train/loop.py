@@ -1,9 +1,9 @@
-"""The training loop: one optimizer step after another, until the recipe's last."""
+"""The training loop: one optimizer step, and what is written about it."""
 
-import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,14 @@ from torch.utils.data import DataLoader
 
 from pdefm.data.batch import Batch
 from pdefm.data.mixture import MixtureDataset, StepSampler
-from pdefm.progress import progress
+from pdefm.errors import NumericalError
+from pdefm.files import sync_path, write_json_atomic
+from pdefm.train import ranks
 from pdefm.train.checkpoint import (
+    STATE_NAME,
+    Retention,
     committed_checkpoints,
-    latest_checkpoint,
+    discard_after,
     load_state,
     save_checkpoint,
 )
@@ -25,7 +29,10 @@ from pdefm.train.ema import ExponentialAverage
 from pdefm.train.guards import Guard
 from pdefm.train.journal import Journal
 from pdefm.train.optim import learning_rate, make_optimizer
+from pdefm.train.resume import IDENTITY_NAME, find_resume
+from pdefm.train.rng import load_rng, save_rng
 from pdefm.train.session import Session
+from pdefm.train.signals import ignore_signals
 from pdefm.train.validation import mean_loss, validation_errors
 
 
@@ -40,17 +47,22 @@ class _Loop:
         self.session = session
         self.step = self.offset = 0
         self.guard = Guard(session.recipe.train.guard)
-        found = latest_checkpoint(session.run_folder)
-        if found is not None:
-            session.trainee.read(found[1] / "model")
+        self.errors: dict[str, float] = {}
+        found = find_resume(session)
+        if found.folder is not None:
+            session.trainee.read(found.folder / "model")
         optimizer = make_optimizer(session.trainee.model, session.recipe.train)
         decay = session.recipe.train.ema_decay
         self.average = None if decay is None else ExponentialAverage(session.trainee.model, decay)
         self.model, self.optimizer = session.engine.prepare(session.trainee.model, optimizer)
-        if found is not None:
-            self._restore(found[1])
-        self.journal = Journal(session.run_folder, session.engine, self.step)
+        self.journal = Journal(session.run_folder, session.engine, found.step)
+        if found.folder is not None or found.notes:
+            self.journal.event(found.step, "resumed", notes=found.notes)
+        if found.folder is not None:
+            self._restore(found.folder)
         self.batches = self._open_batches()
+        if found.folder is not None:
+            self._restore_rng(found.folder, found.written_by)
         self.waited = 0.0
         self.logged_at = time.perf_counter()
         self.logged_step = self.step
@@ -58,11 +70,24 @@ class _Loop:
     def _restore(self, folder: Path) -> None:
         """Take over the private state of a checkpoint whose model has been read."""
         state = load_state(folder)
-        self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.offset = state["step"], state["offset"]
         self.guard.restore(state["guard"])
         if self.average is not None:
             self.average.restore(self.session.trainee.model, state["average"])
+        engine = self.session.engine
+        converted = engine.load_state(folder / "state", state, self.optimizer)
+        if converted:
+            self.journal.event(self.step, "converted", reason=converted)
+
+    def _restore_rng(self, folder: Path, written_by: int) -> None:
+        """Last of all, because opening the data draws a number.
+
+        Of more processes than wrote it, the new ones keep what the seed decided: the resume says
+        that it is not bitwise.
+        """
+        with ranks.together("restore the random numbers"):
+            if self.session.engine.rank < written_by:
+                load_rng(folder / "state", self.session.engine.rank)
 
     def _open_batches(self) -> Iterator[Batch]:
         session = self.session
@@ -75,6 +100,7 @@ class _Loop:
             batch_size=None,
             sampler=StepSampler(dataset, first, last),
             num_workers=session.recipe.data.num_workers,
+            worker_init_fn=ignore_signals,
         )
         return iter(loader)
 
@@ -156,11 +182,15 @@ class _Loop:
             return False
         position = self.step + self.offset + section.rewind_skip
         rewinds = self.guard.rewinds
-        session.trainee.read(older[-1][1] / "model")
+        if not session.engine.weights_are_sharded:
+            session.trainee.read(older[-1][1] / "model")
         self._restore(older[-1][1])
         self.guard.rewinds = rewinds
         self.offset = position - self.step
         self.journal.event(self.step, "rewound", offset=self.offset)
+        with ranks.together("remove later checkpoints"):
+            if session.engine.is_main:
+                discard_after(session.run_folder, self.step)
         self.batches = self._open_batches()
         self.logged_step = min(self.logged_step, self.step)
         return True
@@ -195,94 +225,97 @@ class _Loop:
         self.logged_at, self.logged_step, self.waited = now, self.step, 0.0
         return loss
 
-    def validate(self) -> dict[str, float]:
-        """One-step relative L2 of every source, without noise; changes nothing in training."""
+    def validation_due(self) -> bool:
+        """True if a run that goes on still owes the validation of its step."""
+        section, due = self.session.recipe.train, False
+        if self.session.engine.is_main and self.step:
+            last = self.step == section.max_steps
+            due = last or self.step % section.eval_steps == 0
+            due = due and not self.journal.has_validation(self.step)
+        return ranks.from_main(due)
+
+    def validate(self, interrupted: Callable[[], bool] | None = None) -> None:
+        """One-step relative L2 of every source, without noise; changes nothing in training.
+
+        Raises:
+            Interrupted: ``interrupted`` said so between two batches; nothing is written.
+        """
         before = time.perf_counter()
         session = self.session
         model = session.engine.unwrap(self.model)
         model.eval()
-        with self._averaged():
-            errors = validation_errors(
-                model, session.trainee.task, session.validation, session.engine.device
-            )
-        model.train()
-        self.journal.write({"step": self.step, "validation": errors})
+        try:
+            with self.averaged():
+                self.errors = validation_errors(
+                    model,
+                    session.trainee.task,
+                    session.validation,
+                    session.engine.device,
+                    interrupted,
+                )
+        finally:
+            model.train()
+        self.journal.write({"step": self.step, "validation": self.errors})
         self.logged_at += time.perf_counter() - before
-        return errors
 
-    def _averaged(self) -> AbstractContextManager[Any]:
+    def averaged(self) -> AbstractContextManager[Any]:
         """Inside the block the model has the weights that are published."""
         average = self.average
         return nullcontext() if average is None else average.applied(self.session.trainee.model)
 
     def save(self) -> None:
-        """Commit a checkpoint; all ranks wait for it."""
-        session = self.session
+        """Commit a checkpoint; all ranks call it.
+
+        Raises:
+            EnvironmentFault: It cannot be written.
+            NumericalError: A weight is not finite; the checkpoint is kept as ``bad-``.
+        """
         before = time.perf_counter()
-        session.engine.wait()
-        if session.engine.is_main:
-            average, model = self.average, session.trainee.model
-            state = {
-                "optimizer": self.optimizer.state_dict(),
-                "step": self.step,
-                "offset": self.offset,
-                "guard": self.guard.state(),
-                "average": None if average is None else average.state(model),
-            }
-            with self._averaged():
-                save_checkpoint(
-                    session.run_folder,
-                    self.step,
-                    session.trainee.write,
-                    state,
-                    session.recipe.train.save_total_limit,
-                )
-        session.engine.wait()
+        session, section = self.session, self.session.recipe.train
+        with ranks.together("use the run folder"):
+            if session.lock is not None:
+                session.lock.check()
+            if session.engine.is_main and self.journal.path.exists():
+                sync_path(self.journal.path)
+        bad = ranks.largest(int(not self._is_finite()), session.engine.device) > 0
+        name = f"bad-{self.step:06d}" if bad else None
+        retention = Retention(section.save_total_limit, section.keep_every_steps)
+        save_checkpoint(
+            session.run_folder, self.step, partial(self._write, bad=bad), retention, name
+        )
+        if bad:
+            raise NumericalError(
+                f"the weights are not finite at step {self.step}",
+                got=f"kept as checkpoints/{name}",
+                do="Lower train.learning_rate; the checkpoint before is intact",
+            )
         self.logged_at += time.perf_counter() - before
 
+    def _write(self, folder: Path, *, bad: bool) -> None:
+        """This rank's files of a checkpoint; of a bad one, nothing that could be published."""
+        engine, average, model = self.session.engine, self.average, self.session.trainee.model
+        state = engine.save_state(folder / "state", self.optimizer) | {
+            "step": self.step,
+            "offset": self.offset,
+            "guard": self.guard.state(),
+            "average": None if average is None else average.state(model),
+        }
+        save_rng(folder / "state", engine.rank)
+        with self.averaged(), engine.whole() as module:
+            if engine.is_main:
+                if bad:
+                    torch.save(module.state_dict(), folder / "state" / "weights.pt")
+                else:
+                    self.session.trainee.write(folder / "model", module)
+                torch.save(state, folder / "state" / STATE_NAME)
+                write_json_atomic(folder / "state" / IDENTITY_NAME, self.session.made_with)
 
-def run_session(session: Session) -> dict[str, Any]:
-    """Train to the last step, from the last committed checkpoint if there is one.
+    def _is_finite(self) -> bool:
+        """Of the weights that this rank holds."""
+        weights = (weight.detach() for weight in self.session.trainee.model.parameters())
+        local = (getattr(weight, "to_local", lambda own=weight: own)() for weight in weights)
+        return all(bool(torch.isfinite(weight).all()) for weight in local)
 
-    Returns:
-        ``step``, ``validation`` of the end, ``seconds`` of this call, ``resumed_from``.
-
-    Raises:
-        NumericalError: Loss or gradient left the finite numbers.
-    """
-    section, engine = session.recipe.train, session.engine
-    start = time.perf_counter()
-    session.trainee.model.train()
-    loop = _Loop(session)
-    resumed_from = loop.step
-    errors: dict[str, float] = {}
-    shown: dict[str, float] = {}
-    with progress(
-        session.trainee.title, section.max_steps, done=loop.step, show=engine.is_main
-    ) as advance:
-        while loop.step < section.max_steps:
-            before = loop.step
-            totals, norm = loop.train_step()
-            if loop.step <= before:  # rewound
-                advance(loop.step - before)
-                continue
-            last = loop.step == section.max_steps
-            if (loop.step % section.logging_steps == 0 or last) and math.isfinite(norm):
-                shown["loss"] = loop.log(totals, norm)
-            if loop.step % section.eval_steps == 0 or last:
-                errors = loop.validate()
-                shown["validation"] = sum(errors.values()) / len(errors)
-            if loop.step % section.save_steps == 0 or last:
-                loop.save()
-            advance(1, **shown)
-    if not errors:
-        errors = validation_errors(
-            session.trainee.model, session.trainee.task, session.validation, engine.device
-        )
-    engine.close()
-    return {
-        "step": loop.step,
-        "validation": errors,
-        "seconds": time.perf_counter() - start,
-        "resumed_from": resumed_from,
-    }
+    def close(self) -> None:
+        """End the processes that read ahead."""
+        self.batches = iter(())

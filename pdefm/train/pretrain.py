@@ -21,6 +21,7 @@ from pdefm.train.data import (
 from pdefm.train.recipe import ModelSection, PretrainRecipe
 from pdefm.train.run_folder import check_run_folder
 from pdefm.train.session import Trainee
+from pdefm.train.signals import handled_signals
 
 
 def make_config(
@@ -76,6 +77,7 @@ def build_model(
     return DPOTModel(config), processor
 
 
+@handled_signals()
 def pretrain(recipe: PretrainRecipe, out: str | Path, *, overwrite: bool = False) -> dict[str, Any]:
     """Train from scratch, or continue the run that ``out`` holds.
 
@@ -96,6 +98,7 @@ def pretrain(recipe: PretrainRecipe, out: str | Path, *, overwrite: bool = False
     with engine.main_first():
         sources = open_sources(recipe.data, str(engine.device))
     model, processor = build_model(recipe, sources)
+    num_parameters = model.num_parameters()  # later it may hold a shard only
 
     def read_model(folder: Path) -> None:
         loaded, _ = load_model(folder)
@@ -104,11 +107,11 @@ def pretrain(recipe: PretrainRecipe, out: str | Path, *, overwrite: bool = False
     trainee = Trainee(
         model=model,
         task=ForecastingTask(processor, recipe.task),
-        write=lambda folder: save_model(folder, model, processor),
+        write=lambda folder, module: save_model(folder, module, processor),
         read=read_model,
         title=f"pretrain {recipe.name}",
     )
     summary = assemble_and_run(
         recipe, out, engine, sources, processor, trainee, overwrite=overwrite
     )
-    return summary | {"num_parameters": model.num_parameters()}
+    return summary | {"num_parameters": num_parameters}

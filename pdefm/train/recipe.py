@@ -94,9 +94,23 @@ class TrainSection(Section):
     save_steps: int = Limits(default=200, ge=1)
     save_total_limit: int = Limits(default=2, ge=2)
     """Newest checkpoints that are kept; never fewer than two."""
+    keep_every_steps: int | None = Limits(default=None, ge=1)
+    """Checkpoints of every so manieth step stay, too; by default none."""
     eval_rollout_steps: int = Limits(default=0, ge=0)
     """Validate with rollouts of so many frames too; 0 validates one step only."""
     bf16: bool = False
+    """Matrix products in bfloat16; weights, Fourier transforms and losses stay in float32."""
+    zero_stage: Literal[0, 1, 2, 3] | None = None
+    """DeepSpeed ZeRO: processes share the optimizer state (1), gradients too (2), weights too (3);
+    left out, ``accelerate launch`` decides."""
+    offload_optimizer: bool | None = None
+    """ZeRO keeps the optimizer state in the memory of the host."""
+    fsdp: bool | None = None
+    """PyTorch's FSDP2: shares what ZeRO 3 shares, without DeepSpeed."""
+    gradient_checkpointing: bool = False
+    """Blocks are computed again in the backward pass instead of keeping their activations."""
+    compile: bool = False
+    """Compile the parts of the model; pays off on GPUs, after a minute."""
     deterministic: bool = True
     """Deterministic kernels: the same seed gives the same bits on the same machine."""
     report_to: Literal["tensorboard", "none"] = "tensorboard"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -10,6 +11,7 @@ from pdefm.data.batch import Batch
 from pdefm.data.mixture import Mixture
 from pdefm.tasks.base import Task
 from pdefm.train.accelerator import Engine
+from pdefm.train.lock import RunLock
 from pdefm.train.recipe import TrainingRecipe
 
 
@@ -20,14 +22,14 @@ class Trainee:
     Args:
         model: With the right weights trainable.
         task: Inputs, target and loss.
-        write: Writes what is published into a folder.
+        write: Writes what is published into a folder, from a module like ``model``.
         read: Puts the weights of such a folder back into ``model``.
         title: Shown beside the progress bar.
     """
 
     model: nn.Module
     task: Task
-    write: Callable[[Path], None]
+    write: Callable[[Path, nn.Module], None]
     read: Callable[[Path], None]
     title: str
 
@@ -42,6 +44,8 @@ class Session:
         trainee: What is trained.
         mixture: Training micro-batches.
         validation: Fixed batches of each source.
+        made_with: What decides the numbers of the run; see :mod:`pdefm.train.identity`.
+        lock: Of the run folder; ``None`` on all but the main process.
     """
 
     recipe: TrainingRecipe
@@ -50,3 +54,5 @@ class Session:
     trainee: Trainee
     mixture: Mixture
     validation: dict[str, list[Batch]]
+    made_with: dict[str, Any]
+    lock: RunLock | None = None

@@ -1,5 +1,7 @@
 """Losses and errors of a run."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -12,18 +14,29 @@ def mean_loss(totals: Tensor) -> float:
     return float(totals[:, 0].sum() / totals[:, 1].sum())
 
 
+class Interrupted(Exception):  # noqa: N818  # nothing went wrong
+    """A validation that was asked to stop."""
+
+
 @torch.no_grad()
 def validation_errors(
     model: nn.Module,
     task: Task,
     validation: dict[str, list[Batch]],
     device: torch.device | str = "cpu",
+    interrupted: Callable[[], bool] | None = None,
 ) -> dict[str, float]:
-    """Mean one-step relative L2 error of every source."""
+    """Mean one-step relative L2 error of every source.
+
+    Raises:
+        Interrupted: ``interrupted``, asked before each batch, said so.
+    """
     errors = {}
     for name, batches in validation.items():
         found = []
         for batch in batches:
+            if interrupted is not None and interrupted():
+                raise Interrupted
             prepared = task.prepare(batch.to(device))
             found.append(task.metrics(task.predict(model, prepared), prepared)["relative_l2"])
         errors[name] = float(torch.cat(found).mean())

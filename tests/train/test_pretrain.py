@@ -45,12 +45,14 @@ def test_the_loss_goes_down(tmp_path, tiny_run):
 
 def test_a_run_folder_holds_what_the_house_says(tiny_run):
     names = {path.name for path in tiny_run.folder.iterdir()}
-    assert names == {"recipe.yaml", "environment.json", "metrics.jsonl", "checkpoints"}
+    assert names == {"recipe.yaml", "environment.json", "metrics.jsonl", "checkpoints", "run.lock"}
     kept = committed_checkpoints(tiny_run.folder)
     assert [step for step, _ in kept] == [8, 12]
     files = {p.relative_to(kept[-1][1]).as_posix() for p in kept[-1][1].rglob("*") if p.is_file()}
     model = ("config.json", "model.safetensors", "processor_config.json")
-    assert files == {"manifest.json", "state/state.pt", *(f"model/{name}" for name in model)}
+    state = ("state.pt", "rng-00000.pt", "made_with.json")
+    private, public = {f"state/{name}" for name in state}, {f"model/{name}" for name in model}
+    assert files == {"manifest.json"} | private | public
 
 
 def test_every_line_of_the_journal_has_its_keys(tiny_run):

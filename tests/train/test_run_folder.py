@@ -1,6 +1,7 @@
 """Who may write into a run folder."""
 
 import json
+import re
 
 import pytest
 
@@ -16,15 +17,16 @@ OTHER = {
     "train.eval_steps": 7,
     "train.save_steps": 7,
     "train.save_total_limit": 7,
+    "train.keep_every_steps": 7,
     "train.report_to": "tensorboard",
     "data.num_workers": 2,
 }
 
 
-def make(folder, recipe=None, overwrite=False, is_main=True):
+def make(folder, recipe=None, overwrite=False):
     recipe = recipe or tiny_recipe(SOURCES)
     check_run_folder(folder, recipe, overwrite=overwrite)
-    make_run_folder(folder, recipe, overwrite=overwrite, is_main=is_main, world_size=2)
+    make_run_folder(folder, recipe, overwrite=overwrite, world_size=2)
     return folder
 
 
@@ -99,5 +101,13 @@ def test_a_run_is_entered_again_and_overwritten_only_when_told(tmp_path):
     assert load_recipe(tmp_path / "a" / "recipe.yaml", PretrainRecipe) == other
 
 
-def test_only_the_main_process_writes(tmp_path):
-    assert not make(tmp_path / "a", is_main=False).exists()
+def test_a_lock_alone_makes_no_folder_occupied(tmp_path):
+    (tmp_path / "run.lock").write_text("")
+    assert (make(tmp_path) / "recipe.yaml").is_file()
+
+
+def test_an_older_recipe_that_lacks_a_newer_key_is_the_same_recipe(tmp_path):
+    path = make(tmp_path) / "recipe.yaml"
+    path.write_text(re.sub(r"\n +keep_every_steps: null", "", path.read_text()))
+    assert "keep_every_steps" not in path.read_text()
+    make(tmp_path)

@@ -1,0 +1,1 @@
+"""How weights, gradients and optimizer state are spread over processes; one file a way."""
