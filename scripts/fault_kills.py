@@ -2,8 +2,8 @@
 
 ``python -m scripts.fault_kills --kills 200 --rank-kills 20`` prints a line of figures for one
 process and one for two, as JSON, and fails if a committed step is lost, a checkpoint cannot be
-loaded, or any bit differs. Half of the kills come at any time from the start of the process on, half
-of them within 12 ms of the beginning of a save.
+loaded, or any bit differs. Half of the kills come at any time from the start of the process on,
+half within 12 ms of the beginning of a save.
 """
 
 import argparse
