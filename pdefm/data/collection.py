@@ -43,6 +43,7 @@ class TrajectoryCollection(TrajectorySequence, ABC):
     Attributes:
         format: Name in the table of formats, or ``memory``.
         folders: Whether a format's data are a folder as a whole (it may take files, too).
+        scheme: Word before ``://`` of a format whose data are no path on disk; mostly empty.
         path: File or folder, for messages.
         name: Short name for messages and reports.
         reason: Why the format was chosen; empty if it was not guessed.
@@ -54,6 +55,7 @@ class TrajectoryCollection(TrajectorySequence, ABC):
 
     format: str = "memory"
     folders: ClassVar[bool] = False
+    scheme: ClassVar[str] = ""
     path: Path = Path("memory")
     name: str = "memory"
     reason: str = ""
@@ -86,12 +88,20 @@ class TrajectoryCollection(TrajectorySequence, ABC):
         """How the arrays of the fields lie on disk, by their keys; empty if not on disk."""
         return {}
 
+    def dataset_name(self) -> str:
+        """Name that the data give themselves, such as the equation that made them; or empty."""
+        return ""
+
     def groups(self) -> list[Sequence[int]]:
         """Indices of the trajectories, those together that share grid and fields.
 
         The trajectories of one file are taken to be alike; collections of files compare them.
         """
         return [range(len(self))]
+
+    def origin(self, index: int) -> "tuple[TrajectoryCollection, int]":
+        """The file's own collection that a trajectory comes from, and its index there."""
+        return self, self.check_index(index)
 
     def check_index(self, index: int) -> int:
         """``index`` counted from the front, or IndexError."""
@@ -150,6 +160,7 @@ class Subset(TrajectoryCollection):
         self.parent = parent
         self.indices = [parent.check_index(index) for index in indices]
         self.format, self.path, self.name = parent.format, parent.path, parent.name
+        self.reason, self.licence = parent.reason, parent.licence
         self.licence, self.staggered = parent.licence, parent.staggered
 
     def __len__(self) -> int:
@@ -163,9 +174,17 @@ class Subset(TrajectoryCollection):
         """Frames of one trajectory of the parent."""
         return self.parent.read(self.indices[self.check_index(index)], start, stop)
 
+    def origin(self, index: int) -> tuple[TrajectoryCollection, int]:
+        """Where the parent has it from."""
+        return self.parent.origin(self.indices[self.check_index(index)])
+
     def storage(self) -> dict[str, StorageLayout]:
         """How the arrays of the parent lie on disk."""
         return self.parent.storage()
+
+    def dataset_name(self) -> str:
+        """That of the parent."""
+        return self.parent.dataset_name()
 
     def groups(self) -> list[Sequence[int]]:
         """The groups of the parent, as far as they are in the subset."""
@@ -198,6 +217,7 @@ class Concatenation(TrajectoryCollection):
             )
         self.parts = list(parts)
         self.path, self.name, self.format = path, path.name, parts[0].format
+        self.reason, self.licence = parts[0].reason, parts[0].licence
         self.licence = ", ".join(dict.fromkeys(part.licence for part in parts if part.licence))
         self.staggered = any(part.staggered for part in parts)
         self._ends: list[int] = []
@@ -225,9 +245,18 @@ class Concatenation(TrajectoryCollection):
         part, local = self._locate(index)
         return part.read(local, start, stop)
 
+    def origin(self, index: int) -> tuple[TrajectoryCollection, int]:
+        """The file that holds it."""
+        part, local = self._locate(index)
+        return part.origin(local)
+
     def storage(self) -> dict[str, StorageLayout]:
         """How the arrays of the first file lie on disk, which stands for all."""
         return self.parts[0].storage()
+
+    def dataset_name(self) -> str:
+        """That of the first file, which stands for all."""
+        return self.parts[0].dataset_name()
 
     def groups(self) -> list[Sequence[int]]:
         """Indices of the trajectories, those together that share grid and fields."""
