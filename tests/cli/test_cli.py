@@ -17,6 +17,7 @@ VERBS = (
     "quickstart",
     "data generate",
     "data inspect",
+    "data doctor",
     "data gallery",
     "check",
     "pretrain",
