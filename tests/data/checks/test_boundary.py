@@ -23,9 +23,8 @@ def test_ends_that_do_not_fit_together_contradict_periodic():
 
 
 def test_the_same_data_with_walls_are_fine():
-    assert findings(MemoryCollection([with_walls(cut(t)) for t in clean(12)]))[0].got.endswith(
-        "along y"
-    )
+    found = findings(MemoryCollection([with_walls(cut(t)) for t in clean(12)]))
+    assert [f.got for f in found if "along x" in f.got or f.severity != "note"] == []
 
 
 @pytest.mark.parametrize("kind", [BoundaryCondition.WALL, BoundaryCondition.OPEN])
