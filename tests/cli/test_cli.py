@@ -18,6 +18,8 @@ VERBS = (
     "data generate",
     "data inspect",
     "data doctor",
+    "data convert",
+    "data stats",
     "data gallery",
     "check",
     "pretrain",
