@@ -8,6 +8,7 @@ import typer
 from pdefm.cli.data_convert import convert, stats
 from pdefm.cli.data_doctor import doctor
 from pdefm.cli.data_inspect import inspect, print_summary
+from pdefm.cli.data_publish import publish
 from pdefm.cli.options import (
     Json,
     Out,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Make and look at trajectories.", no_args_is_help=True)
 app.command()(convert)
 app.command()(stats)
+app.command()(publish)
 app.command()(inspect)
 app.command()(doctor)
 

@@ -1,7 +1,7 @@
 """The one way in: a file or folder of any known format becomes a collection."""
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from pdefm.data.collection import Concatenation, TrajectoryCollection
@@ -34,7 +34,7 @@ def open_trajectories(
 
     Args:
         path: File or folder; a YAML file that describes them (:mod:`pdefm.data.data_file`); or a
-            place elsewhere, such as ``pde://burgers?seed=1``.
+            place elsewhere, such as ``pde://burgers?seed=1`` or ``hf://datasets/owner/name``.
         format: Name in the table of formats; ``auto`` looks at the content.
         split: ``train``, ``valid`` or ``test``; ``None`` means all that are there.
         trust: Open the files without looking into them first; for files of your own.
@@ -52,7 +52,7 @@ def open_trajectories(
     if split is not None and split not in SPLITS:
         raise RecipeError("unknown split", got=f"'{split}'", do=nearest_name_hint(split, [*SPLITS]))
     if elsewhere := _format_elsewhere(str(path), format):
-        return _open_elsewhere(path, elsewhere, format, split, options)
+        return _open_elsewhere(path, elsewhere, format, split, trust, options)
     path = Path(path).expanduser()
     if not path.exists():
         raise DataError(f"{path} does not exist", do="Check the path")
@@ -71,15 +71,27 @@ def open_trajectories(
 
 def _format_elsewhere(place: str, format: str) -> str | None:
     """The format of a place that is no path on disk, by the word before ``:/``."""
-    if format != "auto":
-        return format if FORMATS[format].scheme else None
     word, found, _ = place.partition(":/")
-    return next((name for name in FORMATS if found and FORMATS[name].scheme == word), None)
+    of_word = next((name for name in FORMATS if found and FORMATS[name].scheme == word), None)
+    if format == "auto" or (of_word and FORMATS[of_word].holds_files):
+        return of_word
+    return format if FORMATS[format].scheme else None
 
 
 def _open_elsewhere(
-    place: str | Path, name: str, format: str, split: str | None, options: Description
+    place: str | Path,
+    name: str,
+    format: str,
+    split: str | None,
+    trust: bool,
+    options: Description,
 ) -> TrajectoryCollection:
+    if FORMATS[name].holds_files:
+        inner = "auto" if format == name else format
+        collection = FORMATS[name](place, options, format=inner, split=split, trust=trust)
+        if format == "auto":
+            collection.reason = FORMATS[name].recognise(place)
+        return collection
     if split is not None:
         raise RecipeError(
             f"{place} has no split folders",
@@ -92,7 +104,7 @@ def _open_elsewhere(
     return collection
 
 
-def natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
+def natural_order(path: PurePath) -> tuple[list[tuple[int, str]], str]:
     """Sort key that puts ``part_2`` before ``part_10``."""
     pieces = re.findall(r"\d+|\D+", path.name)
     return [(int(p), "") if p.isdigit() else (-1, p) for p in pieces], path.name
@@ -106,7 +118,7 @@ def _root_and_splits(folder: Path) -> tuple[Path, list[str]]:
     return root, [name for name in SPLITS if (root / name).is_dir()]
 
 
-def split_in_name(path: Path) -> str | None:
+def split_in_name(path: PurePath) -> str | None:
     """The split that a file's name tells, as in ``NavierStokes2D_valid_200.h5``."""
     words = re.split(r"[^a-z]+", path.stem.lower())
     found = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
@@ -123,7 +135,11 @@ def present_splits(path: str | Path, *, trust: bool = False) -> list[str]:
     Raises:
         DataError: A dangerous file.
     """
-    path = Path(follow_data_file(path)[0]).expanduser()
+    path = follow_data_file(path)[0]
+    elsewhere = _format_elsewhere(str(path), "auto")
+    if elsewhere and FORMATS[elsewhere].holds_files:
+        return FORMATS[elsewhere].present_splits(path)
+    path = Path(path).expanduser()
     if not path.is_dir():
         return []
     if not trust:

@@ -20,6 +20,7 @@ VERBS = (
     "data doctor",
     "data convert",
     "data stats",
+    "data publish",
     "data gallery",
     "check",
     "pretrain",

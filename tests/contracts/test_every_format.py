@@ -51,6 +51,16 @@ class Sample:
     shape: tuple[int, ...] = (3, 1, 8, 8)
 
 
+def save_hub(path: Path) -> str:
+    """A dataset in the Hub's cache, as it is kept for work without a network."""
+    commit = "0" * 40
+    cached = path.parent / "hub" / "datasets--me--sample"
+    save_well(cached / "snapshots" / commit / "data" / "train" / "a.hdf5")
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(commit)
+    return "hf://datasets/me/sample/data/train/a.hdf5"
+
+
 PDE_URI = "pde://allen_cahn?resolution=8&num_frames=3&num_trajectories=2"
 
 # A new format adds a line.
@@ -64,12 +74,15 @@ SAMPLES = {
     "fno_mat": Sample(write_fno_mat, ".mat"),
     "dpot": Sample(write_dpot, ".hdf5"),
     "pde": Sample(lambda _: PDE_URI, ""),
+    "hub": Sample(save_hub, ""),
     "arrays": Sample(save_array, ".npy", {"axes": "T X Y"}),
 }
 
 
 @pytest.fixture
-def samples(tmp_path):
+def samples(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return {
         name: sample.save(tmp_path / f"sample_{name}{sample.suffix}")
         for name, sample in SAMPLES.items()

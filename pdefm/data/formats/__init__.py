@@ -21,6 +21,7 @@ FORMATS = Registry(
         "fno_mat": "pdefm.data.formats.fno_mat:FnoMatFile",
         "dpot": "pdefm.data.formats.dpot:DpotData",
         "pde": "pdefm.data.formats.pde:PdeSource",
+        "hub": "pdefm.data.formats.hub:HubDataset",
         "arrays": "pdefm.data.formats.arrays:ArrayFile",
     },
 )
