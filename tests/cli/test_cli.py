@@ -23,6 +23,7 @@ VERBS = (
     "data gallery",
     "check",
     "pretrain",
+    "runs",
     "finetune",
     "evaluate",
     "rollout",
