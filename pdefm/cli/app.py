@@ -14,6 +14,7 @@ from pdefm.cli import (
     publish,
     quickstart,
     rollout,
+    runs,
 )
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ app.command("quickstart")(quickstart.quickstart)
 app.add_typer(data.app, name="data")
 app.command("check")(check.check)
 app.command("pretrain")(pretrain.pretrain)
+app.command("runs")(runs.runs)
 app.command("finetune")(finetune.finetune)
 app.command("evaluate")(evaluate.evaluate)
 app.command("rollout")(rollout.rollout)

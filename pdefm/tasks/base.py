@@ -21,6 +21,8 @@ class Prepared:
     target: Tensor
     scale: Scale
     mask: Tensor | None
+    num_steps: int = 1
+    """Predictions in a row."""
 
 
 class Task(ABC):
@@ -37,6 +39,13 @@ class Task(ABC):
     def __init__(self, processor: PDEProcessor, options: Section) -> None:
         self.processor = processor
         self.options = options
+        self.progress = 1.0
+        """Share of the training that is done; what a curriculum depends on."""
+
+    @property
+    def num_target_frames(self) -> int:
+        """Frames that a training window has after its history."""
+        return self.processor.horizon
 
     @abstractmethod
     def prepare(self, batch: Batch, generator: torch.Generator | None = None) -> Prepared:

@@ -8,9 +8,10 @@ from pdefm.files import write_json_atomic
 from pdefm.models.processing_pde import PDEProcessor
 from pdefm.train.accelerator import Engine
 from pdefm.train.data import OpenedSource, make_mixture, validation_batches
-from pdefm.train.loop import Session, Trainee, run_session
+from pdefm.train.loop import run_session
 from pdefm.train.recipe import TrainingRecipe
 from pdefm.train.run_folder import make_run_folder
+from pdefm.train.session import Session, Trainee
 
 
 def assemble_and_run(
@@ -33,7 +34,13 @@ def assemble_and_run(
         EnvironmentFault: The folder cannot be written.
         NumericalError: Loss or gradient left the finite numbers.
     """
-    mixture = make_mixture(sources, recipe, processor, num_slots=engine.num_slots)
+    mixture = make_mixture(
+        sources,
+        recipe,
+        processor,
+        num_slots=engine.num_slots,
+        num_target_frames=trainee.task.num_target_frames,
+    )
     validation = validation_batches(sources, recipe.data, processor)
     make_run_folder(
         run_folder,

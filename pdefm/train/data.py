@@ -177,13 +177,21 @@ def make_mixture(
     processor: PDEProcessor,
     *,
     num_slots: int,
+    num_target_frames: int | None = None,
 ) -> Mixture:
     """The training mixture; ``num_slots`` micro-batches make a step.
+
+    Args:
+        sources: Opened ones.
+        recipe: Batch sizes and seed.
+        processor: History, and the horizon that windows have by default.
+        num_slots: Micro-batches a step, over all processes.
+        num_target_frames: Frames after the history, where a task rolls out.
 
     Raises:
         DataError: Too few frames for history + horizon.
     """
-    history, horizon = processor.history, processor.horizon
+    history, horizon = processor.history, num_target_frames or processor.horizon
     return Mixture(
         [
             MixtureSource(

@@ -21,9 +21,9 @@ from pdefm.train.data import (
     make_processor,
     open_sources,
 )
-from pdefm.train.loop import Trainee
 from pdefm.train.recipe import FinetuneRecipe
 from pdefm.train.run_folder import check_run_folder
+from pdefm.train.session import Trainee
 from pdefm.tuners.base import trainable_share
 
 

@@ -34,6 +34,18 @@ class Journal:
             numbers |= {f"{group}/{k}": v for k, v in line.get(group, {}).items()}
         self.engine.log(numbers, line["step"])
 
+    def event(self, step: int, kind: str, **facts: Any) -> None:
+        """Append to ``events.jsonl``: what was done out of the ordinary, and why.
+
+        Args:
+            step: Number of the optimizer step.
+            kind: Such as ``skip`` or ``rewound``.
+            facts: JSON-like.
+        """
+        if self.engine.is_main:
+            with self.path.with_name("events.jsonl").open("a") as file:
+                file.write(json.dumps({"step": step, "event": kind, **facts}) + "\n")
+
 
 def read_metrics(run_folder: Path) -> list[dict[str, Any]]:
     """All whole lines of ``metrics.jsonl``; a last line that a kill cut short is left out."""

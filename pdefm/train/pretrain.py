@@ -18,9 +18,9 @@ from pdefm.train.data import (
     make_processor,
     open_sources,
 )
-from pdefm.train.loop import Trainee
 from pdefm.train.recipe import ModelSection, PretrainRecipe
 from pdefm.train.run_folder import check_run_folder
+from pdefm.train.session import Trainee
 
 
 def make_config(

@@ -16,6 +16,7 @@ from pdefm.config import (
 from pdefm.data.source import SourceSection
 from pdefm.errors import RecipeError
 from pdefm.tasks.forecasting import ForecastingOptions
+from pdefm.train.guards import GuardSection
 
 
 class ModelSection(Section):
@@ -72,7 +73,11 @@ class TrainSection(Section):
     micro_batch_size: int = Limits(default=8, ge=1)
     """Samples a forward pass; all of one source."""
     learning_rate: float = Limits(default=1e-3, gt=0)
-    lr_scheduler_type: Literal["cosine", "one_cycle", "constant"] = "cosine"
+    optim: Literal["adamw", "adam"] = "adamw"
+    """``adam`` adds the weight decay to the gradient, as the published DPOT does."""
+    lr_scheduler_type: Literal["cosine", "one_cycle", "wsd", "constant"] = "cosine"
+    decay_fraction: float = Limits(default=0.2, gt=0, le=1)
+    """Last share of the steps along which ``wsd`` falls."""
     warmup_steps: int = Limits(default=0, ge=0)
     min_learning_rate_ratio: float = Limits(default=0.01, ge=0, le=1)
     """End of the schedule over its peak."""
@@ -80,11 +85,17 @@ class TrainSection(Section):
     adam_beta1: float = Limits(default=0.9, ge=0, lt=1)
     adam_beta2: float = Limits(default=0.95, ge=0, lt=1)
     max_grad_norm: float = Limits(default=1.0, gt=0)
+    ema_decay: float | None = Limits(default=None, gt=0, lt=1)
+    """Publish and validate an exponential moving average of the weights, such as 0.999."""
+    guard: GuardSection = GuardSection()
+    """What happens to losses that are not finite or leap."""
     logging_steps: int = Limits(default=10, ge=1)
     eval_steps: int = Limits(default=100, ge=1)
     save_steps: int = Limits(default=200, ge=1)
     save_total_limit: int = Limits(default=2, ge=2)
     """Newest checkpoints that are kept; never fewer than two."""
+    eval_rollout_steps: int = Limits(default=0, ge=0)
+    """Validate with rollouts of so many frames too; 0 validates one step only."""
     bf16: bool = False
     deterministic: bool = True
     """Deterministic kernels: the same seed gives the same bits on the same machine."""

@@ -24,6 +24,7 @@ VERBS = (
     "data gallery",
     "check",
     "pretrain",
+    "runs",
     "finetune",
     "evaluate",
     "rollout",

@@ -1,6 +1,7 @@
 """Forecasting: how noisy the training history is, and what the loss counts."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -131,3 +132,66 @@ def test_a_perfect_and_a_zero_prediction_have_loss_zero_and_one():
 def test_negative_noise_is_refused():
     with pytest.raises(RecipeError, match="noise_fraction"):
         section_from_dict(ForecastingOptions, {"noise_fraction": -0.1}, "task")
+
+
+def rolled(steps, **options):
+    """A task, a model and a batch with ``steps`` target frames."""
+    given = ForecastingOptions(noise_fraction=0.0, rollout_steps=steps, **options)
+    batch = tiny_batch()
+    target = torch.cat([batch.target + i for i in range(steps)], 1)
+    return (
+        ForecastingTask(tiny_processor(), given),
+        tiny_model().eval(),
+        replace(batch, target=target),
+    )
+
+
+def by_hand(task, model, batch, steps):
+    """Predictions of a rollout, each from the frames before it."""
+    window = task.processor.scale(batch.history, batch.names, batch.mask).normalize(batch.history)
+    frames = []
+    for _ in range(steps):
+        frames.append(model(window, field_names=batch.names, mask=batch.mask).prediction)
+        window = torch.cat([window[:, 1:], frames[-1]], 1)
+    return frames
+
+
+@pytest.mark.parametrize("gradient", ["last", "all"])
+def test_a_rollout_feeds_predictions_back_and_stops_the_gradient_where_it_says(gradient):
+    task, model, batch = rolled(3, rollout_gradient=gradient)
+    prepared = task.prepare(batch, seeded())
+    prediction = task.predict(model, prepared)
+    frames = by_hand(task, model, batch, 3)
+    whole = prepared.scale.denormalize(torch.cat(frames, 1))
+    expected = whole if gradient == "all" else whole[:, -1:]
+    torch.testing.assert_close(prediction, expected)
+    assert torch.equal(prepared.target, batch.target if gradient == "all" else batch.target[:, -1:])
+    task.loss(prediction, prepared).backward()
+    found = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    if gradient == "all":
+        loss = task.loss(whole, prepared)
+    else:
+        window = torch.cat([prepared.inputs["history"], *frames], 1)[:, 2:-1].detach()
+        last = model(window[:, -batch.history.shape[1] :], field_names=batch.names).prediction
+        loss = task.loss(prepared.scale.denormalize(last), prepared)
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(found[name], parameter.grad)
+
+
+def test_rollouts_and_noise_change_along_the_training():
+    task, _, batch = rolled(4, rollout_growth=0.5, noise_fraction_end=0.1)
+    lengths = []
+    for progress in (0.0, 0.2, 0.4, 0.5, 1.0):
+        task.progress = progress
+        lengths.append(task.prepare(batch, seeded()).num_steps)
+    assert lengths == [1, 2, 3, 4, 4]
+    assert task.num_target_frames == 4
+    task.progress = 0.25
+    noisy = task.prepare(batch, seeded()).inputs["history"]
+    clean = task.prepare(batch).inputs["history"]
+    task.progress = 0.5
+    more = task.prepare(batch, seeded()).inputs["history"]
+    torch.testing.assert_close(more - clean, 2 * (noisy - clean), rtol=1e-3, atol=1e-5)

@@ -13,7 +13,7 @@ from pdefm.models.loading import load_model, weights_sha256
 from pdefm.tasks.forecasting import ForecastingTask
 from pdefm.train.data import open_sources, validation_batches
 from pdefm.train.finetune import finetune
-from pdefm.train.loop import validation_errors
+from pdefm.train.validation import validation_errors
 from tests.tiny import tiny_finetune, write_waves
 from tests.train.runs import StoppedError, equal, losses, stop_at, training_lines, weights
 

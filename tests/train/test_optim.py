@@ -73,3 +73,26 @@ def test_frozen_weights_are_left_out():
     groups = make_optimizer(model, section(adam_beta1=0.8)).param_groups
     assert [parameter for group in groups for parameter in group["params"]] == [model.bias]
     assert groups[0]["betas"] == (0.8, 0.95)
+
+
+def test_wsd_stays_at_the_peak_and_falls_linearly_at_the_end():
+    found = rates(lr_scheduler_type="wsd", decay_fraction=0.2, min_learning_rate_ratio=0.0)
+    assert found[:10] == pytest.approx([0.2 * (step + 1) for step in range(10)])
+    assert set(found[10:88]) == {2.0}
+    assert found[88:] == pytest.approx([2.0 * (110 - step) / 22 for step in range(88, 110)])
+
+
+def test_coupled_adam_puts_the_decay_into_the_gradient():
+    weight = torch.tensor([[2.0, -3.0]])
+    for optim, moves in (("adam", True), ("adamw", False)):
+        model = nn.Linear(2, 1, bias=False)
+        with torch.no_grad():
+            model.weight.copy_(weight)
+        options = section(optim=optim, weight_decay=0.5, learning_rate=0.1)
+        optimizer = make_optimizer(model, options)
+        (model.weight * 0).sum().backward()
+        optimizer.step()
+        # Adam's first step is the rate times the sign of the gradient, which is the decay's.
+        coupled, decoupled = weight - 0.1 * weight.sign(), weight * (1 - 0.1 * 0.5)
+        expected = coupled if moves else decoupled
+        torch.testing.assert_close(model.weight.detach(), expected, rtol=1e-4, atol=1e-5)

@@ -15,8 +15,8 @@ from pdefm.errors import DataError, NumericalError, RecipeError
 from pdefm.evaluation.rollout import rollout
 from pdefm.models.loading import load_model
 from pdefm.train.checkpoint import committed_checkpoints
-from pdefm.train.loop import validation_errors
 from pdefm.train.pretrain import build_model, pretrain
+from pdefm.train.validation import validation_errors
 from tests.tiny import tiny_recipe, write_waves
 from tests.train.runs import (
     StoppedError,

@@ -1,0 +1,52 @@
+"""What a run is made of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from pdefm.data.batch import Batch
+from pdefm.data.mixture import Mixture
+from pdefm.tasks.base import Task
+from pdefm.train.accelerator import Engine
+from pdefm.train.recipe import TrainingRecipe
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """What is trained, and how its published form is written and read.
+
+    Args:
+        model: With the right weights trainable.
+        task: Inputs, target and loss.
+        write: Writes what is published into a folder.
+        read: Puts the weights of such a folder back into ``model``.
+        title: Shown beside the progress bar.
+    """
+
+    model: nn.Module
+    task: Task
+    write: Callable[[Path], None]
+    read: Callable[[Path], None]
+    title: str
+
+
+@dataclass(frozen=True)
+class Session:
+    """Everything that a run needs, assembled from a recipe.
+
+    Args:
+        recipe: Steps, seed and data workers.
+        engine: One process or many.
+        trainee: What is trained.
+        mixture: Training micro-batches.
+        validation: Fixed batches of each source.
+    """
+
+    recipe: TrainingRecipe
+    run_folder: Path
+    engine: Engine
+    trainee: Trainee
+    mixture: Mixture
+    validation: dict[str, list[Batch]]

@@ -1,0 +1,30 @@
+"""Losses and errors of a run."""
+
+import torch
+from torch import Tensor, nn
+
+from pdefm.data.batch import Batch
+from pdefm.tasks.base import Task
+
+
+def mean_loss(totals: Tensor) -> float:
+    """Mean over all micro-batches of ``[source, (sum, count)]``."""
+    return float(totals[:, 0].sum() / totals[:, 1].sum())
+
+
+@torch.no_grad()
+def validation_errors(
+    model: nn.Module,
+    task: Task,
+    validation: dict[str, list[Batch]],
+    device: torch.device | str = "cpu",
+) -> dict[str, float]:
+    """Mean one-step relative L2 error of every source."""
+    errors = {}
+    for name, batches in validation.items():
+        found = []
+        for batch in batches:
+            prepared = task.prepare(batch.to(device))
+            found.append(task.metrics(task.predict(model, prepared), prepared)["relative_l2"])
+        errors[name] = float(torch.cat(found).mean())
+    return errors
