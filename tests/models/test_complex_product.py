@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from pdefm.models.mixers import afno
 from pdefm.models.complex_product import complex_product
+from pdefm.models.mixers import afno
 from tests.tiny_dpot import frames, tiny_model
 
 HEADS, ROWS, INSIDE, OUTSIDE = 3, 5, 4, 2

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from transformers import initialization as init
 
 from pdefm.models.activations import make_activation
-from pdefm.models.dpot.configuration_dpot import DPOTConfig
 from pdefm.models.complex_product import complex_product
+from pdefm.models.dpot.configuration_dpot import DPOTConfig
 from pdefm.models.recompute import recomputed
 from pdefm.models.spectral import KeptModes, from_spectrum, to_spectrum
 
