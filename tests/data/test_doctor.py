@@ -45,7 +45,9 @@ def test_clean_data_of_our_equations_have_no_findings(family, tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLES))
-def test_a_small_file_of_every_format_can_be_looked_at(name, tmp_path):
+def test_a_small_file_of_every_format_can_be_looked_at(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     path = SAMPLES[name].save(tmp_path / f"sample{SAMPLES[name].suffix}")
     found = diagnose(open_splits(path, **SAMPLES[name].options))
     assert found.num_checked == found.num_trajectories > 0
