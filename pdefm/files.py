@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from pdefm.errors import EnvironmentFault, ModelError
+from pdefm.errors import EnvironmentFault, ModelError, PdefmError
 
 MANIFEST = "manifest.json"
 MANIFEST_SCHEMA = 1
@@ -243,11 +243,11 @@ def write_manifest(folder: str | Path, hashes: Mapping[str, str] | None = None) 
     return folder / MANIFEST
 
 
-def read_manifest(folder: Path) -> dict[str, str]:
+def read_manifest(folder: Path, fault: type[PdefmError] = ModelError) -> dict[str, str]:
     """SHA-256 of every file, from a manifest that is byte for byte as it was written.
 
     Raises:
-        ModelError: It is missing, unreadable or changed.
+        PdefmError: Of the kind ``fault``: it is missing, unreadable or changed.
     """
     path = folder / MANIFEST
     try:
@@ -257,41 +257,45 @@ def read_manifest(folder: Path) -> dict[str, str]:
             raise ValueError("it is not as it was written")
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ModelError(
+        raise fault(
             f"{path} is not a manifest", got=reason, do="Publish or download again"
         ) from error
     return hashes
 
 
-def verify_manifest(folder: str | Path, under: str = "") -> None:
+def verify_manifest(
+    folder: str | Path, under: str = "", fault: type[PdefmError] = ModelError
+) -> None:
     """Check that a folder holds exactly the files of its manifest, byte by byte.
 
     Args:
         folder: Where ``manifest.json`` lies.
         under: Check only this subfolder, such as ``model`` of a checkpoint.
+        fault: What is raised.
 
     Raises:
-        ModelError: No readable manifest, or a missing, changed or extra file, which it names.
+        PdefmError: Of the kind ``fault``: no readable manifest, or a missing, changed or extra
+            file, which it names.
     """
     folder = Path(folder)
-    hashes = read_manifest(folder)
+    hashes = read_manifest(folder, fault)
     prefix = f"{under}/" if under else ""
     expected = {name for name in hashes if name.startswith(prefix)}
     present = {name for name in listed_files(folder) if name.startswith(prefix)}
     if missing := sorted(expected - present):
-        raise ModelError(
+        raise fault(
             f"{folder} lacks a file of its manifest",
             do=f"Missing: {missing[0]}. Download or publish the folder again",
         )
     if extra := sorted(present - expected):
-        raise ModelError(
+        raise fault(
             f"{folder} holds a file that is not in its manifest",
             got=extra[0],
             do="Remove the file or publish the folder again",
         )
     for name in sorted(expected):
         if (found := file_sha256(folder / name)) != hashes[name]:
-            raise ModelError(
+            raise fault(
                 f"{folder / name} was changed after its manifest was written",
                 got=f"sha256 {found[:12]}..., expected {hashes[name][:12]}...",
                 do="Download or publish the folder again",

@@ -7,11 +7,10 @@ that a busy machine slows all; what counts is how the medians compare.
   step        forward, mean square error, backward, AdamW, milliseconds
 """
 
-import argparse
 from collections.abc import Callable
 
 import torch
-from bench_model import medians
+from timing import medians, parsed, parser_with
 from torch import Tensor, nn
 
 from pdefm.models.dpot.configuration_dpot import DPOTConfig
@@ -58,20 +57,14 @@ class Contender:
 
 def main() -> None:
     """Parse, run, print a table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = parser_with(__doc__)
     parser.add_argument("--mixers", nargs="*", default=sorted(MIXERS), choices=sorted(MIXERS))
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--modes", type=int, default=8)
     parser.add_argument("--latent", type=int, nargs="+", default=[16, 16], help="points per axis")
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
+    options = parsed(parser)
     shape = (options.batch, *options.latent, options.hidden)
     latent, target = (torch.randn(shape).to(options.device) for _ in range(2))
     contenders = [

@@ -11,14 +11,13 @@ MFU counts the multiplications that ours needs (--peak-tflops says what the devi
 """
 
 import argparse
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from timing import medians, parsed, parser_with, print_profile
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
@@ -95,23 +94,6 @@ def build(size: dict[str, Any], options: argparse.Namespace) -> tuple[Contender,
     )
 
 
-def timed(call: Callable[[], object], device: str) -> float:
-    """Milliseconds of one call."""
-    start = time.perf_counter()
-    call()
-    if device != "cpu":
-        torch.accelerator.synchronize()
-    return 1e3 * (time.perf_counter() - start)
-
-
-def medians(calls: list[Callable[[], object]], options: argparse.Namespace) -> list[float]:
-    """Median time of each call, all taking turns."""
-    for call in calls * 3:
-        call()
-    rounds = [[timed(call, options.device) for call in calls] for _ in range(options.repeats)]
-    return [statistics.median(times) for times in zip(*rounds, strict=True)]
-
-
 def peak_memory(call: Callable[[], object], device: str) -> float:
     """MiB allocated at the worst moment of a call, above what was there before it."""
     if device != "cpu":
@@ -148,32 +130,17 @@ def training_flops(contender: Contender) -> float:
     return float(counter.get_total_flops())
 
 
-def print_profile(contender: Contender, device: str) -> None:
-    """Where the time of ours goes."""
-    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device != "cpu" else [])
-    with profile(activities=activities) as recorded:
-        for _ in range(5):
-            contender.step()
-    key = "self_cpu_time_total" if device == "cpu" else "self_device_time_total"
-    print(recorded.key_averages().table(sort_by=key, row_limit=18, max_name_column_width=40))
-
-
 def main() -> None:
     """Parse, run, print a table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = parser_with(__doc__)
     parser.add_argument("--sizes", nargs="*", default=["tiny", "small"], choices=sorted(SIZES))
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--resolution", type=int, default=128)
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
     parser.add_argument("--bf16", action="store_true", help="ours under bfloat16 autocast")
     parser.add_argument("--compile", action="store_true", help="ours compiled")
-    parser.add_argument("--profile", action="store_true", help="print where our time goes")
+    parser.add_argument("--profile", action="store_true", help="print what our time is spent on")
     parser.add_argument("--peak-tflops", type=float, help="of the device, for MFU")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = parsed(parser)
     print(f"{'':<8}{'':<10}{'published':>10}{'ours':>10}{'ratio':>8}")
     for name in options.sizes:
         published, ours = build(SIZES[name], options)
@@ -192,7 +159,7 @@ def main() -> None:
             mfu = training_flops(ours) / (rows["step"][1] * 1e9 * options.peak_tflops)
             print(f"{name:<8}{'MFU':<10}{100 * mfu:>19.1f}%")
         if options.profile:
-            print_profile(ours, options.device)
+            print_profile({"forward": ours.infer, "step": ours.step}, options.device)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,10 @@ Prints milliseconds of forth and back, with the backward pass, for square latent
 MAX_PRODUCT_SIZE in pdefm/models/spectral.py. All take turns in one process; medians.
 """
 
-import argparse
 import functools
 
 import torch
-from bench_model import medians
+from timing import medians, parsed, parser_with
 from torch import Tensor
 
 from pdefm.models.spectral import KeptModes, from_spectrum, to_spectrum
@@ -23,16 +22,12 @@ def there_and_back(values: Tensor, kept: KeptModes, transform: str) -> None:
 
 def main() -> None:
     """Parse, run, print a table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = parser_with(__doc__)
     parser.add_argument("--sizes", nargs="*", type=int, default=[8, 16, 24, 32, 48, 64])
     parser.add_argument("--num-dims", type=int, default=2)
     parser.add_argument("--channels", type=int, default=512)
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--device", default="cpu")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = parsed(parser)
     print(f"{'latent':<10}{'fft':>10}{'products':>10}{'ratio':>8}")
     for size in options.sizes:
         latent = (size,) * options.num_dims

@@ -1,22 +1,18 @@
 """``pdefm data``: generate, inspect and gallery."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pdefm.cli.data_convert import convert, stats
+from pdefm.cli.data_doctor import doctor
+from pdefm.cli.data_inspect import inspect, print_summary
+from pdefm.cli.data_publish import publish
 from pdefm.cli.options import (
-    Axes,
-    Boundary,
-    Dt,
-    Extent,
-    Format,
     Json,
-    Names,
     Out,
     Overwrite,
-    Units,
-    description,
     print_json,
     print_lines,
     print_table,
@@ -26,6 +22,11 @@ if TYPE_CHECKING:
     from pdefm.data.generate import Order
 
 app = typer.Typer(help="Make and look at trajectories.", no_args_is_help=True)
+app.command()(convert)
+app.command()(stats)
+app.command()(publish)
+app.command()(inspect)
+app.command()(doctor)
 
 
 @app.command()
@@ -103,14 +104,17 @@ def _tell_generated(orders: "list[Order]", out: Path, as_json: bool) -> None:
     from pdefm.data.summary import summarise
 
     found = [
-        {"out": str(o.out), **summarise(open_trajectories(o.out, "well", split=o.split))}
+        {
+            "out": str(o.out),
+            **summarise(open_trajectories(o.out, "well", split=o.split, trust=True)),
+        }
         for o in orders
     ]
     if as_json:
         print_json(found[0] if len(orders) == 1 else {"out": str(out), "sets": found})
         return
     if len(orders) == 1:
-        _print_summary(found[0])
+        print_summary(found[0])
     else:
         header = ("folder", "trajectories", "frames", "grid", "fields")
         rows = [
@@ -123,43 +127,6 @@ def _tell_generated(orders: "list[Order]", out: Path, as_json: bool) -> None:
         ]
         print_table("generated", header, rows)
     print_lines(f"next: pdefm data inspect {found[0]['out']}")
-
-
-@app.command()
-def inspect(
-    path: Annotated[str, typer.Argument(help="File or folder.")],
-    format: Format = "auto",
-    axes: Axes = None,
-    names: Names = None,
-    units: Units = None,
-    dt: Dt = None,
-    extent: Extent = None,
-    boundary: Boundary = None,
-    picture: Annotated[
-        Path | None, typer.Option(help="Also draw a few frames of the first trajectory.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Show what a file holds, as pdefm understands it.
-
-    Example: pdefm data inspect my.npy --axes "N T C X Y" --names u,v --dt 0.1 --picture my.png
-    """
-    from pdefm.data.open import open_trajectories
-    from pdefm.data.picture import draw_frames
-    from pdefm.data.summary import summarise
-
-    options = description(
-        axes=axes, names=names, units=units, dt=dt, extent=extent, boundary=boundary
-    )
-    collection = open_trajectories(path, format, **options)
-    summary = summarise(collection)
-    if picture is not None:
-        draw_frames(collection[0], picture)
-        summary["picture"] = str(picture)
-    if as_json:
-        print_json(summary)
-    else:
-        _print_summary(summary)
 
 
 @app.command()
@@ -197,24 +164,3 @@ def gallery(
         print_json({"out": str(path), "num_equations": count})
     else:
         print_lines(f"{count} equations on {path}")
-
-
-def _print_summary(summary: dict[str, Any]) -> None:
-    _, channels, *space = summary["shape"]
-    low, high = summary["num_frames"]
-    frames = str(low) if low == high else f"{low} to {high}"
-    grid = " x ".join(map(str, space))
-    print_lines(
-        f"{summary['num_trajectories']} trajectories of {frames} frames, {channels} fields on"
-        f" {grid} ({summary['format']})",
-        f"dt {summary['dt']:.4g}, extent {summary['extent']}, boundary {summary['boundary']}",
-    )
-    keys = ("mean", "std", "min", "max", "num_nonfinite")
-    print_table(
-        "fields",
-        ("name", "unit", *keys),
-        (
-            (name, unit, *(summary["statistics"][name][key] for key in keys))
-            for name, unit in zip(summary["names"], summary["units"], strict=True)
-        ),
-    )

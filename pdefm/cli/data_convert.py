@@ -14,6 +14,7 @@ from pdefm.cli.options import (
     Names,
     Out,
     Overwrite,
+    Trust,
     Units,
     description,
     print_json,
@@ -28,6 +29,7 @@ def convert(
     path: Path,
     out: Out,
     format: Format = "auto",
+    trust: Trust = False,
     axes: Axes = None,
     names: Names = None,
     units: Units = None,
@@ -53,7 +55,13 @@ def convert(
         axes=axes, names=names, units=units, dt=dt, extent=extent, boundary=boundary
     )
     work = Conversion(
-        path, out, format=format, keep_unusable=keep_unusable, overwrite=overwrite, **options
+        path,
+        out,
+        format=format,
+        keep_unusable=keep_unusable,
+        overwrite=overwrite,
+        trust=trust,
+        **options,
     )
     with progress(
         f"convert {work.name}", work.num_trajectories, unit="trajectories", done=work.num_done
@@ -76,6 +84,7 @@ def convert(
 def stats(
     path: Path,
     format: Format = "auto",
+    trust: Trust = False,
     axes: Axes = None,
     names: Names = None,
     units: Units = None,
@@ -95,7 +104,7 @@ def stats(
     options = description(
         axes=axes, names=names, units=units, dt=dt, extent=extent, boundary=boundary
     )
-    collection = open_trajectories(path, format, **options)
+    collection = open_trajectories(path, format, trust=trust, **options)
     with progress("statistics", len(collection), unit="trajectories") as advance:
         found = field_statistics(collection, progress=advance)
     if as_json:

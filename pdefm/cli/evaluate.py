@@ -16,7 +16,9 @@ from pdefm.cli.options import (
     Names,
     Out,
     Overwrite,
+    Trust,
     Units,
+    Variables,
     description,
     print_json,
     print_lines,
@@ -41,12 +43,14 @@ def evaluate(
     max_trajectories: Annotated[int | None, typer.Option(help="Only the first so many.")] = None,
     seed: Annotated[int, typer.Option(help="Recorded with the results.")] = 0,
     format: Format = "auto",
+    trust: Trust = False,
     axes: Axes = None,
     names: Names = None,
     units: Units = None,
     dt: Dt = None,
     extent: Extent = None,
     boundary: Boundary = None,
+    variables: Variables = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -57,7 +61,13 @@ def evaluate(
     from pdefm.hub.evaluation import evaluate_by_name
 
     options = description(
-        axes=axes, names=names, units=units, dt=dt, extent=extent, boundary=boundary
+        axes=axes,
+        names=names,
+        units=units,
+        dt=dt,
+        extent=extent,
+        boundary=boundary,
+        variables=variables,
     )
     results = evaluate_by_name(
         model,
@@ -67,6 +77,7 @@ def evaluate(
         compare=compare or [],
         split=split,
         format=format,
+        trust=trust,
         options=options,
         num_steps=steps,
         start_frame=start_frame,

@@ -16,7 +16,9 @@ from pdefm.cli.options import (
     Overrides,
     Overwrite,
     Seed,
+    Trust,
     Units,
+    Variables,
     description,
     held_out_line,
     print_json,
@@ -45,12 +47,14 @@ def finetune(
         ),
     ] = None,
     format: Format = "auto",
+    trust: Trust = False,
     axes: Axes = None,
     names: Names = None,
     units: Units = None,
     dt: Dt = None,
     extent: Extent = None,
     boundary: Boundary = None,
+    variables: Variables = None,
     overrides: Overrides = None,
     seed: Seed = None,
     overwrite: Overwrite = False,
@@ -61,6 +65,7 @@ def finetune(
     Example: pdefm finetune --model dpot-nano --data my.npy --axes "N T X Y" --names phase
     --add-field phase --steps 200 --out runs/mine
     """
+    from pdefm.data.description import Description
     from pdefm.hub.resolve import resolve
     from pdefm.train.finetune import finetune as run
     from pdefm.train.recipe import compose_finetune
@@ -68,12 +73,14 @@ def finetune(
     source = description(
         path=data,
         format=None if data is None else format,
+        trust=trust or None,
         axes=axes,
         names=names and names.split(","),
         units=units and units.split(","),
         dt=dt,
         extent=extent and extent.split(","),
         boundary=boundary,
+        variables=variables and dict(Description.from_options(variables=variables).variables),
     )
     resolved = compose_finetune(
         recipe,

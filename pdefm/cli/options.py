@@ -27,8 +27,15 @@ Adapter = Annotated[
 ]
 Data = Annotated[str, typer.Option("--data", help="File or folder of trajectories.")]
 Format = Annotated[str, typer.Option("--format", help="File format, or auto.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Open files of your own without looking into them first.")
+]
 Axes = Annotated[
     str | None, typer.Option("--axes", help="Meaning of an array's axes, as 'N T C X Y'.")
+]
+Variables = Annotated[
+    str | None,
+    typer.Option("--variables", help="Fields and where the file has them, as u=velocity/x,p."),
 ]
 Names = Annotated[str | None, typer.Option("--names", help="Field names of the channels, as a,b.")]
 Units = Annotated[str | None, typer.Option("--units", help="Units of the channels, as m/s,Pa.")]
@@ -86,16 +93,19 @@ def print_lines(*lines: str) -> None:
         sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
-def print_table(title: str, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """A table on stdout."""
+def print_table(
+    title: str, header: Iterable[str], rows: Iterable[Iterable[object]], *, of_text: bool = False
+) -> None:
+    """A table on stdout; columns of text start at the left, and a line parts their rows."""
     if not _is_main_process():
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", show_lines=of_text)
     for i, name in enumerate(header):
-        table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+        justify = "left" if i == 0 or of_text else "right"
+        table.add_column(name, justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(number(cell) for cell in row))
     Console().print(table)

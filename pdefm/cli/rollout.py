@@ -17,7 +17,9 @@ from pdefm.cli.options import (
     Names,
     Out,
     Overwrite,
+    Trust,
     Units,
+    Variables,
     description,
     print_json,
     print_lines,
@@ -37,12 +39,14 @@ def rollout(
     field: Annotated[str | None, typer.Option(help="Field of the animation.")] = None,
     split: Annotated[str | None, typer.Option(help="train, valid or test.")] = None,
     format: Format = "auto",
+    trust: Trust = False,
     axes: Axes = None,
     names: Names = None,
     units: Units = None,
     dt: Dt = None,
     extent: Extent = None,
     boundary: Boundary = None,
+    variables: Variables = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -53,7 +57,13 @@ def rollout(
     from pdefm.hub.rollout import rollout_by_name
 
     options = description(
-        axes=axes, names=names, units=units, dt=dt, extent=extent, boundary=boundary
+        axes=axes,
+        names=names,
+        units=units,
+        dt=dt,
+        extent=extent,
+        boundary=boundary,
+        variables=variables,
     )
     report = rollout_by_name(
         model,
@@ -66,6 +76,7 @@ def rollout(
         field=field,
         split=split,
         format=format,
+        trust=trust,
         options=options,
         overwrite=overwrite,
     )

@@ -44,6 +44,8 @@ class TrajectoryCollection(TrajectorySequence, ABC):
         format: Name in the table of formats, or ``memory``.
         folders: Whether a format's data are a folder as a whole (it may take files, too).
         scheme: Word before ``://`` of a format whose data are no path on disk; mostly empty.
+        holds_files: Whether files of the other formats lie at such a place: it takes ``format``,
+            ``split`` and ``trust`` too, and has a class method ``present_splits(path)``.
         path: File or folder, for messages.
         name: Short name for messages and reports.
         reason: Why the format was chosen; empty if it was not guessed.
@@ -56,6 +58,7 @@ class TrajectoryCollection(TrajectorySequence, ABC):
     format: str = "memory"
     folders: ClassVar[bool] = False
     scheme: ClassVar[str] = ""
+    holds_files: ClassVar[bool] = False
     path: Path = Path("memory")
     name: str = "memory"
     reason: str = ""

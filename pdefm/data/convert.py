@@ -71,14 +71,16 @@ class Conversion:
     ) -> None:
         self.out, self.keep_unusable = Path(out), keep_unusable
         place = Path(path).expanduser()
-        self.name = place.stem if place.is_file() else place.name
-        splits = present_splits(path, trust=trust) if place.exists() else []
+        splits = present_splits(path, trust=trust)
         self.splits: dict[str, TrajectoryCollection] = {
             split or "train": open_trajectories(
                 path, format, split=split, trust=trust, **description
             )
             for split in splits or [None]
         }
+        self.name = place.stem if place.is_file() else place.name
+        if not place.exists():  # elsewhere; the words of a URI make no file name
+            self.name = next(iter(self.splits.values())).name
         self.parts = [
             part
             for split, collection in self.splits.items()

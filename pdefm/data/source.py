@@ -48,7 +48,7 @@ class GenerateSection(Section):
                 settings=self.settings,
                 progress=advance,
             )
-        return open_trajectories(folder, "well", split=split)
+        return open_trajectories(folder, "well", split=split, trust=True)
 
 
 class OnlineSection(Section):
@@ -103,6 +103,8 @@ class SourceSection(Section):
     """File or folder."""
     format: str = "auto"
     """Name in the table of formats."""
+    trust: bool = False
+    """Open files of your own without looking into them first."""
     axes: str | None = None
     """Meaning of the array's axes, such as ``N T C X Y``."""
     names: list[str] | None = None
@@ -115,6 +117,8 @@ class SourceSection(Section):
     """Length of each space axis."""
     boundary: str | None = None
     """``periodic``, ``wall`` or ``open``."""
+    variables: dict[str, str] | None = None
+    """Field name to where the file keeps it, as ``u: velocity/x``."""
     random_shift: bool = False
     """Move every training window by random whole points along the periodic axes: many more
     samples, where the equation and its forcing are the same everywhere."""
@@ -170,10 +174,11 @@ class SourceSection(Section):
         assert self.path is not None
         description = {
             key: value
-            for key in ("axes", "names", "units", "dt", "extent", "boundary")
+            for key in ("axes", "names", "units", "dt", "extent", "boundary", "variables")
             if (value := getattr(self, key)) is not None
         }
-        present = present_splits(self.path)
+        description["trust"] = self.trust
+        present = present_splits(self.path, trust=self.trust)
         if {"train", "valid"} <= set(present):
             return open_trajectories(self.path, self.format, split=split, **description)
         # What is held out comes from the training data; a test split is never trained on.

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,12 +22,13 @@ from pdefm.hub.folder import (
     CARD,
     CONFIG,
     PROCESSOR,
-    REPOSITORY,
     RESULTS,
     ModelFolder,
     read_json,
     run_folder_of,
 )
+from pdefm.hub.template import render_template
+from pdefm.repositories import REPOSITORY
 from pdefm.yaml_text import parse_yaml
 
 if TYPE_CHECKING:
@@ -239,15 +239,13 @@ def render_card(source: CardParts | str | Path) -> str:
         ModelError: A file is missing, or the metadata is not valid.
     """
     from huggingface_hub import ModelCard
-    from jinja2 import Environment, StrictUndefined, UndefinedError
+    from jinja2 import UndefinedError
 
     parts = source if isinstance(source, CardParts) else CardParts.from_folder(source)
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|")
-    template = files("pdefm.hub").joinpath("card.md.jinja").read_text(encoding="utf-8")
     results = parts.results
     try:
-        text = environment.from_string(template).render(
+        text = render_template(
+            "card.md.jinja",
             metadata=card_metadata(parts).to_yaml(),
             marker=MARKER,
             parts=parts,

@@ -38,9 +38,9 @@ def describe_model(model: str, adapter: str | None = None) -> dict[str, Any]:
     return described
 
 
-def held_out_split(path: str) -> str | None:
+def held_out_split(path: str, *, trust: bool = False) -> str | None:
     """The split that a model was not trained on, as far as the folder tells."""
-    present = present_splits(path)
+    present = present_splits(path, trust=trust)
     return next((name for name in ("test", "valid") if name in present), None)
 
 
@@ -53,6 +53,7 @@ def evaluate_by_name(
     compare: Sequence[str] = (),
     split: str | None = None,
     format: str = "auto",
+    trust: bool = False,
     options: dict[str, Any] | None = None,
     num_steps: int | None = None,
     start_frame: int = 0,
@@ -70,6 +71,7 @@ def evaluate_by_name(
         compare: ``LABEL=MODEL`` for further models.
         split: Split of the data; ``None`` takes ``test``, else ``valid``, else all there is.
         format: Format of the data.
+        trust: Open the data without looking into them first.
         options: Description of the data.
         num_steps: Frames to roll out.
         start_frame: First frame of the history.
@@ -97,7 +99,11 @@ def evaluate_by_name(
         )
     datasets = {
         Path(path).stem: open_trajectories(
-            path, format, split=split or held_out_split(path), **(options or {})
+            path,
+            format,
+            split=split or held_out_split(path, trust=trust),
+            trust=trust,
+            **(options or {}),
         )
         for path in data
     }

@@ -15,7 +15,6 @@ WEIGHTS_INDEX = "model.safetensors.index.json"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PROCESSOR, RESULTS, CARD = "processor_config.json", "results.json", "README.md"
 
-REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")  # Hub id: owner/name
 LOCAL_NAME = re.compile(r"\w[\w.-]*")
 
 # All that is ever published or downloaded; optimizer state and logs match none of these.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pdefm.errors import EnvironmentFault, ModelError
+from pdefm.errors import ModelError
 from pdefm.files import MANIFEST, atomic_folder, make_readable, write_manifest, write_text_atomic
 from pdefm.hub.card import CardParts, is_rendered, render_card
 from pdefm.hub.folder import (
@@ -22,6 +22,7 @@ from pdefm.hub.folder import (
     run_folder_of,
 )
 from pdefm.hub.resolve import models_folder
+from pdefm.repositories import upload
 
 
 @dataclass(frozen=True)
@@ -113,36 +114,10 @@ def _to_folder(stage: Path, out: Path, overwrite: bool) -> PublishResult:
 
 
 def _to_repo(stage: Path, repo: str, private: bool, revision: str | None) -> PublishResult:
-    """Upload as one commit; contract files of an earlier version that are gone are deleted."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import (
-        HFValidationError,
-        HTTPError,  # pyright: ignore[reportPrivateImportUsage]  # whichever client it uses
-        LocalTokenNotFoundError,
+    address, commit = upload(
+        stage, repo, "model", patterns=CONTRACT_PATTERNS, private=private, revision=revision
     )
-
-    api = HfApi()
-    try:
-        address = api.create_repo(repo, private=private, exist_ok=True)
-        if revision is not None:
-            api.create_branch(address.repo_id, branch=revision, exist_ok=True)
-        commit = api.upload_folder(
-            repo_id=address.repo_id,
-            folder_path=stage,
-            revision=revision,
-            allow_patterns=list(CONTRACT_PATTERNS),
-            delete_patterns=list(CONTRACT_PATTERNS),
-            commit_message="Publish with pdefm",
-        )
-    except HFValidationError as error:
-        raise ModelError(f"'{repo}' is not a Hub id", do="Use owner/name") from error
-    except (HTTPError, LocalTokenNotFoundError, OSError) as error:
-        raise EnvironmentFault(
-            f"cannot publish to '{repo}'",
-            got=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            do="Check the network, the name and that you are logged in with write access",
-        ) from error
-    return PublishResult(str(address), commit.oid, _names(stage))
+    return PublishResult(address, commit, _names(stage))
 
 
 def _local_name(name: str) -> str:

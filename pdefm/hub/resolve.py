@@ -4,15 +4,10 @@ from pathlib import Path
 
 import pdefm
 from pdefm.data.cache import cache_folder
-from pdefm.errors import EnvironmentFault, ModelError
-from pdefm.hub.folder import (
-    ADAPTER_CONFIG,
-    CONFIG,
-    CONTRACT_PATTERNS,
-    REPOSITORY,
-    find_model_folder,
-)
+from pdefm.errors import ModelError
+from pdefm.hub.folder import ADAPTER_CONFIG, CONFIG, CONTRACT_PATTERNS, find_model_folder
 from pdefm.registry import nearest_name_hint
+from pdefm.repositories import REPOSITORY, download_matching
 
 
 def models_folder() -> Path:
@@ -41,48 +36,17 @@ def _is_path(name: str) -> bool:
     return name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1
 
 
-def _network_fault(repository: str, error: Exception) -> EnvironmentFault:
-    return EnvironmentFault(
-        f"cannot reach the Hub for '{repository}'",
-        got=f"{type(error).__name__}, and no copy in the cache",
-        do="Check the network, HF_ENDPOINT and HF_HUB_OFFLINE, or give a local folder",
-    )
-
-
 def _download(repository: str, revision: str | None) -> Path:
     """Snapshot of the contract's files, from the cache where the revision allows."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HTTPError,  # pyright: ignore[reportPrivateImportUsage]  # whichever client it uses
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
 
-    try:
-        snapshot = snapshot_download(
-            repository, revision=revision, allow_patterns=list(CONTRACT_PATTERNS)
-        )
-    except GatedRepoError as error:
-        raise EnvironmentFault(
-            f"no access to '{repository}'", do="Accept its terms on the Hub and log in"
-        ) from error
-    except RevisionNotFoundError as error:
-        raise ModelError(
-            f"'{repository}' has no such revision",
-            got=f"'{revision}'",
-            do="Give a branch, tag or commit that exists",
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise ModelError(
+    def unknown() -> ModelError:
+        return ModelError(
             f"no model '{repository}'",
             got="no such folder, nothing published or shipped under that name, not on the Hub",
             do=_local_hint(repository) + ". A private repository needs a login",
-        ) from error
-    except (LocalEntryNotFoundError, HTTPError, OSError) as error:
-        raise _network_fault(repository, error) from error
-    return Path(snapshot)
+        )
+
+    return download_matching(repository, "model", revision, CONTRACT_PATTERNS, unknown)
 
 
 def _local_hint(name: str) -> str:

@@ -63,6 +63,7 @@ def rollout_by_name(
     field: str | None = None,
     split: str | None = None,
     format: str = "auto",
+    trust: bool = False,
     options: dict[str, Any] | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -79,6 +80,7 @@ def rollout_by_name(
         field: Field of the animation; default the first.
         split: Split of the data.
         format: Format of the data.
+        trust: Open the data without looking into them first.
         options: Description of the data.
         overwrite: Replace an existing file.
 
@@ -90,7 +92,7 @@ def rollout_by_name(
     """
     out = Path(out)
     _check_out(out, overwrite)
-    collection = open_trajectories(data, format, split=split, **(options or {}))
+    collection = open_trajectories(data, format, split=split, trust=trust, **(options or {}))
     if not -len(collection) <= index < len(collection):
         raise DataError("no such trajectory", got=index, do=f"There are {len(collection)}")
     loaded, processor = load_by_name(model, adapter)

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -11,8 +11,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 from torch.utils._sympy.numbers import int_oo
 
@@ -20,7 +18,7 @@ from pdefm.data.trajectory import Boundary
 from pdefm.domain import AXIS_NAMES
 from pdefm.errors import ModelError
 from pdefm.models.dpot.configuration_dpot import DPOTConfig
-from pdefm.models.dpot.modeling_dpot import DPOTModel, DPOTTimeAggregation
+from pdefm.models.dpot.modeling_dpot import DPOTModel
 
 TRACED_BATCH = 3
 MIN_PATCHES = 2  # an axis of one patch is broadcast, which is another graph
@@ -95,36 +93,9 @@ class ExportRequest:
         )
 
 
-class _SymbolicSizes(TorchFunctionMode):
-    """Operations whose usual form would fix a size that shall stay open."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        """Run ``func``, ``linspace`` by products if its number of steps is symbolic."""
-        kwargs = kwargs or {}
-        if func is torch.linspace and isinstance(args[2], torch.SymInt):
-            first, last, steps = args
-            return torch.arange(steps, **kwargs) * ((last - first) / (steps - 1)) + first
-        return func(*args, **kwargs)
-
-
-def _interpolated_position(aggregation: DPOTTimeAggregation, latent: Sequence[int]) -> Tensor:
-    """Position table ``[*latent, D]``, without asking whether it has this size already.
-
-    Interpolation to the same size has the weights 1 and 0, so it changes nothing.
-    """
-    position = aggregation.position
-    if position is None:
-        return aggregation.weight.new_zeros(())
-    mode = {1: "linear", 2: "bicubic", 3: "trilinear"}[len(latent)]
-    table = F.interpolate(position, tuple(latent), mode=mode, align_corners=False)
-    return table[0].movedim(0, -1)
-
-
 @contextmanager
-def _exportable(model: DPOTModel, request: ExportRequest) -> Iterator[None]:
-    """Evaluation mode, products for FFTs, no branch on the grid; as before afterwards."""
+def _exportable(model: DPOTModel) -> Iterator[None]:
+    """Evaluation mode and products for FFTs; as before afterwards."""
     with ExitStack() as undo:
         for module in model.modules():
             undo.callback(setattr, module, "training", module.training)
@@ -132,10 +103,6 @@ def _exportable(model: DPOTModel, request: ExportRequest) -> Iterator[None]:
                 undo.callback(setattr, module, "transform", module.transform)
                 cast(Any, module).transform = "products"
         model.eval()
-        if request.resolution is None:
-            aggregation = cast(Any, model.time_aggregation)
-            undo.callback(delattr, aggregation, "_position")
-            aggregation._position = lambda latent: _interpolated_position(aggregation, latent)
         yield
 
 
@@ -187,11 +154,10 @@ def trace(model: DPOTModel, request: ExportRequest) -> ExportedProgram:
     inputs, shapes = _examples(request, next(model.parameters()).device)
     history = (inputs.pop("history"),)
     module = _Prediction(model, request.field_names, request.boundary)
-    with _exportable(model, request), torch.no_grad(), _SymbolicSizes():
+    with _exportable(model), torch.no_grad():
         try:
-            # Strict, for there len() of a tensor may stay open.
             program = quietly(
-                torch.export.export, module, history, inputs, dynamic_shapes=shapes, strict=True
+                torch.export.export, module, history, inputs, dynamic_shapes=shapes, strict=False
             )
         except RuntimeError as error:
             raise ModelError(

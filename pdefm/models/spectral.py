@@ -9,8 +9,8 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -21,6 +21,9 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 # Up to here products win against FFTs (scripts/bench_spectral.py).
 MAX_PRODUCT_SIZE = 64
 TRANSFORMS = ("auto", "fft", "products")
+
+Key = ParamSpec("Key")
+Built = TypeVar("Built")
 
 
 @dataclass(frozen=True)
@@ -98,18 +101,24 @@ def _known(condition: bool) -> bool:
     return statically_known_true(condition) if torch.compiler.is_exporting() else condition
 
 
-def _cached(build: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Keep the small matrices between calls; a traced graph computes them itself.
+def known_equal(size: int, other: int) -> bool:
+    """True if two sizes are the same, and an export does not leave that open."""
+    return _known(size == other)
+
+
+def cached(build: Callable[Key, Built]) -> Callable[Key, Built]:
+    """Keep the small tensors between calls; a traced graph computes them itself.
 
     Nor are those kept that a dispatch mode made, such as the fake ones of a dry run.
     """
     stored = lru_cache(maxsize=256)(build)
 
-    def get(*key: object) -> Tensor:
+    @wraps(build)
+    def get(*key: Key.args, **named: Key.kwargs) -> Built:
         if torch.compiler.is_compiling() or _get_current_dispatch_mode() is not None:
-            return build(*key)
+            return build(*key, **named)
         with torch.inference_mode(False):  # or training could not use what inference has stored
-            return stored(*key)
+            return stored(*key, **named)
 
     return get
 
@@ -120,7 +129,7 @@ def _angles(frequencies: Tensor, size: int) -> Tensor:
     return turns.double() * (2 * math.pi / size)
 
 
-@_cached
+@cached
 def _last_axis_forward(kept: KeptModes, device: torch.device) -> Tensor:
     """Real values to ``(real, imaginary)``: ``[2 columns, size]``."""
     size = kept.latent[-1]
@@ -129,7 +138,7 @@ def _last_axis_forward(kept: KeptModes, device: torch.device) -> Tensor:
     return matrix.float().to(device)
 
 
-@_cached
+@cached
 def _last_axis_inverse(kept: KeptModes, device: torch.device) -> Tensor:
     """``(real, imaginary)`` to real values: ``[size, 2 columns]``.
 
@@ -150,7 +159,7 @@ def _rotation(angle: Tensor) -> Tensor:
     return torch.stack([torch.stack([real, -imaginary], -1), torch.stack([imaginary, real], -1)])
 
 
-@_cached
+@cached
 def _row_forward(kept: KeptModes, axis: int, device: torch.device) -> Tensor:
     """``(point, part)`` to ``(part, kept row)``: ``[2 rows, 2 size]``."""
     size = kept.latent[axis]
@@ -159,7 +168,7 @@ def _row_forward(kept: KeptModes, axis: int, device: torch.device) -> Tensor:
     return (rotation.flatten(2).flatten(0, 1) / size**0.5).float().to(device)
 
 
-@_cached
+@cached
 def _row_inverse(kept: KeptModes, axis: int, device: torch.device) -> Tensor:
     """``(part, kept row)`` to ``(point, part)``: ``[2 size, 2 rows]``, the transpose of forward."""
     return _row_forward(kept, axis, device).T.contiguous()

@@ -90,6 +90,15 @@ class PDE(ABC):
             f"{self.name}: dt must be a positive number", got=dt, do="Set dt, as in dt: 0.1"
         )
 
+    def _checked_choice(self, what: str, value: str, known: Sequence[str]) -> str:
+        if value in known:
+            return value
+        raise RecipeError(
+            f"{self.name}: unknown {what}",
+            got=f"'{value}'",
+            do=nearest_name_hint(str(value), list(known)),
+        )
+
     def _checked_range(self, name: str, value: Sequence[float] | float) -> Range:
         known = type(self).parameter_ranges
         if name not in known:
@@ -234,17 +243,19 @@ class PDE(ABC):
             States at all times (the first is ``initial``), and a reason per failed sample.
         """
 
+    @abstractmethod
     def tendency(
         self, state: Float[Tensor, "batch channel *space"], parameters: Parameters, grid: Grid
     ) -> Float[Tensor, "batch channel *space"]:
         """Right-hand side of ``u_t = f(u)``, differentiable, in units of the fields per time.
+
+        Of a steady family, what is zero for a solution: ``f`` of ``f(u) = 0``.
 
         Args:
             state: Physical units.
             parameters: One value or coefficient field per sample.
             grid: Where the state lives.
         """
-        raise NotImplementedError(f"{self.name} has no tendency")
 
     def residual(
         self,

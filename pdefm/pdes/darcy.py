@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pdefm.domain import BoundaryCondition, Field, Grid
-from pdefm.errors import RecipeError
 from pdefm.pdes.base import Parameters, Range
 from pdefm.pdes.diffusion import cell_sides, couplings, flux_divergence
 from pdefm.pdes.five_point import FivePointSystem
@@ -24,7 +23,6 @@ from pdefm.pdes.random_coefficients import (
     roughness,
 )
 from pdefm.pdes.steady import SteadyPDE
-from pdefm.registry import nearest_name_hint
 
 
 class DarcyProblem(SteadyPDE):
@@ -162,13 +160,7 @@ class DarcyHighContrast(DarcyProblem):
 
     def __init__(self, *, covariance: str = "exponential", **settings: Any) -> None:
         super().__init__(**settings)
-        if covariance not in COVARIANCES:
-            raise RecipeError(
-                f"{self.name}: unknown covariance",
-                got=f"'{covariance}'",
-                do=nearest_name_hint(str(covariance), list(COVARIANCES)),
-            )
-        self.covariance = covariance
+        self.covariance = self._checked_choice("covariance", covariance, list(COVARIANCES))
 
     def configuration(self) -> dict[str, Any]:
         """As for every steady PDE, with the covariance."""

@@ -118,19 +118,14 @@ class Euler(FiniteVolumePDE):
             rate.add_(velocity.abs(), alpha=1 / spacing)
         return rate
 
-    def invariants(
+    def densities(
         self, states: Float[Tensor, "batch time channel *space"], parameters: Parameters, grid: Grid
-    ) -> dict[str, Float[Tensor, "batch time"]]:
-        """Means over the box of what ``invariant_kinds`` names."""
+    ) -> dict[str, Float[Tensor, "batch time *space"]]:
+        """Mass, momentum and energy."""
         gamma = as_column(parameters["gamma"], 1 + grid.num_dims).to(states)
         density, pressure, velocity = states[:, :, 0], states[:, :, 1], states[:, :, 2:]
         momentum = density[:, :, None] * velocity
-        values = {
+        return {
             "mass": density,
             "energy": pressure / (gamma - 1) + (momentum * velocity).sum(2) / 2,
         } | {f"momentum_{axis.name}": momentum[:, :, i] for i, axis in enumerate(grid.axes)}
-        return {
-            name: value.flatten(2).mean(-1)
-            for name, value in values.items()
-            if name in self.invariant_kinds
-        }

@@ -1,7 +1,7 @@
 """Conservation laws solved by finite volumes, each sample with its own time step."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,16 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pdefm.domain import Grid
-from pdefm.errors import RecipeError
-from pdefm.pdes.base import PDE, Integration, Parameters
-from pdefm.pdes.finite_volume_run import FiniteVolumeRun
+from pdefm.pdes.base import Integration, Parameters
+from pdefm.pdes.finite_volume_run import FiniteVolumeRun, integrate_in_blocks
 from pdefm.pdes.padded_cells import PaddedCells, Rows, as_rows, inner_rows
-
-CPU_BLOCK_CELLS = 40_000
-"""Cells in flight on a CPU: as many samples as keep all temporaries in its cache."""
+from pdefm.pdes.stepped import SteppedPDE
 
 
-class FiniteVolumePDE(PDE):
+class FiniteVolumePDE(SteppedPDE):
     """``U_t + sum_i F_i(U)_{x_i} = S(U)`` for cell averages, in any dimension.
 
     The state is in primitive variables (such as density, pressure, velocity), the numbers stepped
@@ -36,36 +33,17 @@ class FiniteVolumePDE(PDE):
     courant_number: float = 0.8
     """Largest ``dt * signal_rate``; above 1 the method is unstable."""
     order_in_time: int = 2
-    max_substeps: int = 4096
-    """A sample that needs steps below this part of a frame is given up."""
+    max_substeps = 4096
     num_positive: int = 1
     """The first channels that have to stay above zero."""
     vector_start: int
     """Channel where the velocity starts."""
 
-    def __init__(
-        self,
-        *,
-        dt: float | None = None,
-        parameter_ranges: Mapping[str, Sequence[float] | float] | None = None,
-        num_substeps: int | None = None,
-    ) -> None:
-        super().__init__(dt=dt, parameter_ranges=parameter_ranges)
-        if num_substeps is not None and num_substeps < 1:
-            raise RecipeError(
-                f"{self.name}: num_substeps must be at least 1",
-                got=num_substeps,
-                do="Leave it out to let the solver choose",
-            )
-        self.num_substeps = num_substeps
-
-    def configuration(self) -> dict[str, Any]:
-        """As for every PDE, with method and step rule."""
-        return super().configuration() | {
+    def scheme(self) -> dict[str, Any]:
+        """See ``SteppedPDE.scheme``."""
+        return {
             "method": f"finite volumes, van Leer MUSCL, SSP-RK{self.order_in_time}",
             "courant_number": self.courant_number,
-            "num_substeps": self.num_substeps,
-            "max_substeps": self.max_substeps,
         }
 
     @abstractmethod
@@ -166,17 +144,25 @@ class FiniteVolumePDE(PDE):
     ) -> Integration:
         """See ``PDE.integrate``."""
         cells = PaddedCells(grid, self.boundary)
-        block = len(initial)
-        if initial.device.type == "cpu":
-            block = max(1, CPU_BLOCK_CELLS // cells.num_points)
-        states, faults = [], []
-        for start in range(0, len(initial), block):
-            chosen = {name: value[start : start + block] for name, value in parameters.items()}
-            run = FiniteVolumeRun(
-                self, initial[start : start + block], chosen, cells, times.tolist()
-            )
-            while run.samples:
-                run.step()
-            states.append(run.frames)
-            faults += run.faults
-        return Integration(torch.cat(states), tuple(faults))
+        moments = times.tolist()
+
+        def start(states: Tensor, chosen: Parameters) -> FiniteVolumeRun:
+            return FiniteVolumeRun(self, states, chosen, cells, moments)
+
+        return integrate_in_blocks(start, initial, parameters, cells.num_points)
+
+    @abstractmethod
+    def densities(
+        self, states: Float[Tensor, "batch time channel *space"], parameters: Parameters, grid: Grid
+    ) -> dict[str, Float[Tensor, "batch time *space"]]:
+        """Quantities per volume whose means over the box are invariants in some of the families."""
+
+    def invariants(
+        self, states: Float[Tensor, "batch time channel *space"], parameters: Parameters, grid: Grid
+    ) -> dict[str, Float[Tensor, "batch time"]]:
+        """Means over the box of those ``densities`` that ``invariant_kinds`` names."""
+        return {
+            name: density.flatten(2).mean(-1)
+            for name, density in self.densities(states, parameters, grid).items()
+            if name in self.invariant_kinds
+        }

@@ -1,16 +1,21 @@
 """A batch of samples of a conservation law on its way through time."""
 
+from collections.abc import Callable
 from math import ceil, isfinite
 from typing import TYPE_CHECKING
 
+import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from pdefm.pdes.base import Parameters
+from pdefm.pdes.base import Integration, Parameters
 from pdefm.pdes.padded_cells import PaddedCells, as_rows, inner_rows
 
 if TYPE_CHECKING:
     from pdefm.pdes.finite_volume import FiniteVolumePDE
 
+CPU_BLOCK_CELLS = 40_000
+"""Cells in flight on a CPU: as many samples as keep all temporaries in its cache."""
 SSP_RUNGE_KUTTA = {2: (0.0, 1 / 2), 3: (0.0, 3 / 4, 1 / 3)}
 """Weight of the step's first state after each stage, by order of the method.
 
@@ -134,3 +139,30 @@ class FiniteVolumeRun:
                 if frame + 1 < len(self.times):
                     going.append(slot)
         self._keep(going)
+
+
+def integrate_in_blocks(
+    start_run: Callable[[Tensor, Parameters], FiniteVolumeRun],
+    initial: Float[Tensor, "batch channel *space"],
+    parameters: Parameters,
+    num_points: int,
+) -> Integration:
+    """Run a batch to its end, on a CPU a few samples at a time.
+
+    Args:
+        start_run: Makes a run of some initial states and their parameters.
+        initial: Physical units.
+        parameters: One value or coefficient field per sample.
+        num_points: Cells of one sample in memory.
+    """
+    block = len(initial)
+    if initial.device.type == "cpu":
+        block = max(1, CPU_BLOCK_CELLS // num_points)
+    states, faults = [], []
+    for first in range(0, len(initial), block):
+        chosen = {name: value[first : first + block] for name, value in parameters.items()}
+        run = start_run(initial[first : first + block], chosen)
+        run.finish()
+        states.append(run.frames)
+        faults += run.faults
+    return Integration(torch.cat(states), tuple(faults))

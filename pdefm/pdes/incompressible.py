@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, cast
 
 import torch
@@ -9,19 +10,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pdefm.domain import Field, Grid
-from pdefm.errors import RecipeError
-from pdefm.pdes.base import PDE, Integration, Parameters, per_frame
-from pdefm.pdes.finite_volume_run import FiniteVolumeRun
+from pdefm.pdes.base import Integration, Parameters, per_frame
+from pdefm.pdes.finite_volume_run import FiniteVolumeRun, integrate_in_blocks
 from pdefm.pdes.staggered_cells import Sides, StaggeredCells
 from pdefm.pdes.staggered_fluxes import momentum_flux, tracer_flux
+from pdefm.pdes.stepped import SteppedPDE
 
-CPU_BLOCK_CELLS = 40_000
-"""Cells in flight on a CPU: as many samples as keep all temporaries in its cache."""
 Rows = Mapping[str, Float[Tensor, "batch _"]]
 """Per name a scalar ``[batch, 1]`` or a coefficient field as full rows ``[batch, points]``."""
 
 
-class IncompressiblePDE(PDE):
+class IncompressiblePDE(SteppedPDE):
     """``u_t + div(u u) = -grad p + viscosity Lap u + forces``, ``div u = 0``, and tracers.
 
     Velocities are solved for on the faces of the cells and given at the cell centres, as the mean
@@ -46,32 +45,13 @@ class IncompressiblePDE(PDE):
     """Largest ``dt * signal_rate``; near 1 the method becomes unstable."""
     order_in_time = 2
     num_positive = 0
-    max_substeps: int = 4096
-    """A sample that needs steps below this part of a frame is given up."""
+    max_substeps = 4096
 
-    def __init__(
-        self,
-        *,
-        dt: float | None = None,
-        parameter_ranges: Mapping[str, Sequence[float] | float] | None = None,
-        num_substeps: int | None = None,
-    ) -> None:
-        super().__init__(dt=dt, parameter_ranges=parameter_ranges)
-        if num_substeps is not None and num_substeps < 1:
-            raise RecipeError(
-                f"{self.name}: num_substeps must be at least 1",
-                got=num_substeps,
-                do="Leave it out to let the solver choose",
-            )
-        self.num_substeps = num_substeps
-
-    def configuration(self) -> dict[str, Any]:
-        """As for every PDE, with method and step rule."""
-        return super().configuration() | {
+    def scheme(self) -> dict[str, Any]:
+        """See ``SteppedPDE.scheme``."""
+        return {
             "method": "MAC projection, third-order upwind-biased and van Leer fluxes, Heun",
             "courant_number": self.courant_number,
-            "num_substeps": self.num_substeps,
-            "max_substeps": self.max_substeps,
         }
 
     @abstractmethod
@@ -177,17 +157,12 @@ class IncompressiblePDE(PDE):
         times: Float[Tensor, " time"],
     ) -> Integration:
         """See ``PDE.integrate``."""
-        block = len(initial)
-        if initial.device.type == "cpu":
-            block = max(1, CPU_BLOCK_CELLS // (grid.shape[0] * grid.shape[1]))
-        states, faults = [], []
-        for start in range(0, len(initial), block):
-            chosen = {name: value[start : start + block] for name, value in parameters.items()}
-            run = ProjectedRun(self, initial[start : start + block], chosen, grid, times.tolist())
-            run.finish()
-            states.append(run.frames)
-            faults += run.faults
-        return Integration(torch.cat(states), tuple(faults))
+        moments = times.tolist()
+
+        def start(states: Tensor, chosen: Parameters) -> FiniteVolumeRun:
+            return ProjectedRun(self, states, chosen, grid, moments)
+
+        return integrate_in_blocks(start, initial, parameters, prod(grid.shape))
 
     def divergence(
         self,

@@ -53,6 +53,28 @@ def random_periodic_field(
     return torch.from_numpy(np.real(values).copy())
 
 
+def waves_of_one_size(
+    grid: Grid,
+    rng: np.random.Generator,
+    *,
+    peak_mode: tuple[float, float],
+    amplitude: tuple[float, float],
+) -> Float[Tensor, "1 *space"]:
+    """A random periodic field as the one channel of a state.
+
+    Args:
+        grid: Periodic.
+        rng: The only source of randomness.
+        peak_mode: Range of the number of waves across the box.
+        amplitude: Range of the root mean square, in units of the field.
+
+    Returns:
+        float64.
+    """
+    peak, height = rng.uniform(*peak_mode), rng.uniform(*amplitude)
+    return height * random_periodic_field(grid, rng, peak_mode=peak)[None]
+
+
 def random_pulses(
     grid: Grid, rng: np.random.Generator, *, num_pulses: int, width: float
 ) -> Float[Tensor, "*space"]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pdefm.domain import Grid
 from pdefm.pdes.base import Parameters, Range, as_column
-from pdefm.pdes.initial_states import random_periodic_field
+from pdefm.pdes.initial_states import waves_of_one_size
 from pdefm.pdes.vorticity import VorticityPDE
 from pdefm.pdes.wavenumbers import Wavenumbers
 
@@ -48,8 +48,7 @@ class KolmogorovFlow(VorticityPDE):
         self, parameters: Mapping[str, float], grid: Grid, rng: np.random.Generator
     ) -> Float[Tensor, "channel *space"]:
         """Eddies of one dominant size: 2 to 5 across the box, 2 to 4 radians a second."""
-        peak_mode, amplitude = rng.uniform(2.0, 5.0), rng.uniform(2.0, 4.0)
-        return amplitude * random_periodic_field(grid, rng, peak_mode=peak_mode)[None]
+        return waves_of_one_size(grid, rng, peak_mode=(2.0, 5.0), amplitude=(2.0, 4.0))
 
     def linear_operator(
         self, wavenumbers: Wavenumbers, parameters: Parameters

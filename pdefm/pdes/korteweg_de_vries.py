@@ -10,7 +10,7 @@ from torch import Tensor
 from pdefm.domain import Field, Grid
 from pdefm.pdes.base import Parameters, Range, as_column, space_mean
 from pdefm.pdes.etdrk import NonlinearTerm
-from pdefm.pdes.initial_states import random_periodic_field
+from pdefm.pdes.initial_states import waves_of_one_size
 from pdefm.pdes.spectral import SpectralPDE
 from pdefm.pdes.wavenumbers import Wavenumbers
 
@@ -42,8 +42,7 @@ class KortewegDeVries(SpectralPDE):
         self, parameters: Mapping[str, float], grid: Grid, rng: np.random.Generator
     ) -> Float[Tensor, "channel *space"]:
         """Long waves, one to three in the box, that are too high to stay as they are."""
-        peak_mode, amplitude = rng.uniform(1.0, 2.5), rng.uniform(0.25, 0.55)
-        return amplitude * random_periodic_field(grid, rng, peak_mode=peak_mode)[None]
+        return waves_of_one_size(grid, rng, peak_mode=(1.0, 2.5), amplitude=(0.25, 0.55))
 
     def linear_operator(
         self, wavenumbers: Wavenumbers, parameters: Parameters

@@ -9,7 +9,7 @@ from torch import Tensor
 from pdefm.domain import Field, Grid
 from pdefm.pdes.base import Parameters, Range, as_column, space_mean
 from pdefm.pdes.etdrk import NonlinearTerm
-from pdefm.pdes.initial_states import random_periodic_field
+from pdefm.pdes.initial_states import waves_of_one_size
 from pdefm.pdes.spectral import SpectralPDE, crossing_rate
 from pdefm.pdes.wavenumbers import Wavenumbers
 
@@ -37,8 +37,7 @@ class KuramotoSivashinsky(SpectralPDE):
         self, parameters: Mapping[str, float], grid: Grid, rng: np.random.Generator
     ) -> Float[Tensor, "channel *space"]:
         """Wrinkles of one dominant size, 3 to 5 across the box, about as high as they will be."""
-        peak_mode, amplitude = rng.uniform(3.0, 5.0), rng.uniform(1.5, 3.0)
-        return amplitude * random_periodic_field(grid, rng, peak_mode=peak_mode)[None]
+        return waves_of_one_size(grid, rng, peak_mode=(3.0, 5.0), amplitude=(1.5, 3.0))
 
     def linear_operator(
         self, wavenumbers: Wavenumbers, parameters: Parameters

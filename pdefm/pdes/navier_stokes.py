@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pdefm.domain import Grid
 from pdefm.pdes.base import Parameters, Range, as_column
-from pdefm.pdes.initial_states import random_periodic_field
+from pdefm.pdes.initial_states import waves_of_one_size
 from pdefm.pdes.vorticity import VorticityPDE
 from pdefm.pdes.wavenumbers import Wavenumbers
 
@@ -43,8 +43,7 @@ class NavierStokes(VorticityPDE):
         self, parameters: Mapping[str, float], grid: Grid, rng: np.random.Generator
     ) -> Float[Tensor, "channel *space"]:
         """Eddies of one dominant size: 1.5 to 4 across the box, 1 to 3 radians a second."""
-        peak_mode, amplitude = rng.uniform(1.5, 4.0), rng.uniform(1.0, 3.0)
-        return amplitude * random_periodic_field(grid, rng, peak_mode=peak_mode)[None]
+        return waves_of_one_size(grid, rng, peak_mode=(1.5, 4.0), amplitude=(1.0, 3.0))
 
     def force(
         self, wavenumbers: Wavenumbers, parameters: Parameters

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pdefm.domain import Grid
 from pdefm.pdes.base import Range
-from pdefm.pdes.initial_states import random_periodic_field
+from pdefm.pdes.initial_states import waves_of_one_size
 from pdefm.pdes.vorticity import VorticityPDE
 
 
@@ -33,5 +33,4 @@ class NavierStokesDecaying(VorticityPDE):
         self, parameters: Mapping[str, float], grid: Grid, rng: np.random.Generator
     ) -> Float[Tensor, "channel *space"]:
         """Eddies of one dominant size: 2.5 to 5 across the box, 3 to 5 radians a second."""
-        peak_mode, amplitude = rng.uniform(2.5, 5.0), rng.uniform(3.0, 5.0)
-        return amplitude * random_periodic_field(grid, rng, peak_mode=peak_mode)[None]
+        return waves_of_one_size(grid, rng, peak_mode=(2.5, 5.0), amplitude=(3.0, 5.0))

@@ -230,8 +230,8 @@ def unusable_reason(states: Float[Tensor, "time channel *space"]) -> str:
     change = (flat - flat[:1]).abs().amax((0, 2))
     if bool((change <= FROZEN_FRACTION * flat.abs().amax((0, 2))).any()):
         return "is frozen: a channel does not change"
-    contrast = flat.std(-1, correction=0)
-    if bool((contrast[-1] <= FADED_FRACTION * contrast[0]).any()):
+    before, after = flat[[0, -1]].std(-1, correction=0)
+    if bool((after <= FADED_FRACTION * before).any()):
         return "faded: a channel became constant in space"
     return ""
 

@@ -132,15 +132,14 @@ class ShallowWater(FiniteVolumePDE):
             rate.add_(velocity.abs(), alpha=1 / spacing)
         return rate
 
-    def invariants(
+    def densities(
         self, states: Float[Tensor, "batch time channel *space"], parameters: Parameters, grid: Grid
-    ) -> dict[str, Float[Tensor, "batch time"]]:
-        """Means over the box of what ``invariant_kinds`` names."""
+    ) -> dict[str, Float[Tensor, "batch time *space"]]:
+        """Mass and energy."""
         gravity = as_column(parameters["gravity"], 1 + grid.num_dims).to(states)
         depth, velocity = states[:, :, 0], states[:, :, 1:]
         lift = depth / 2
         if "topography" in parameters:
             lift = lift + parameters["topography"].to(states)[:, None]
         energy = depth * (velocity.square().sum(2) / 2 + gravity * lift)
-        values = {"mass": depth, "energy": energy}
-        return {name: values[name].flatten(2).mean(-1) for name in self.invariant_kinds}
+        return {"mass": depth, "energy": energy}

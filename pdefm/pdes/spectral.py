@@ -1,4 +1,4 @@
-"""Periodic equations solved by Fourier modes and ETDRK4, each sample with its own time step."""
+"""Periodic equations solved by Fourier modes and ETDRK, each sample with its own time step."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,14 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from pdefm.domain import BoundaryCondition, Grid
-from pdefm.errors import RecipeError
-from pdefm.pdes.base import PDE, Integration, Parameters, per_frame
-from pdefm.pdes.etdrk import ETDRK4, NonlinearTerm
+from pdefm.pdes.base import Integration, Parameters, per_frame
+from pdefm.pdes.etdrk import ETDRK2, ETDRK4, ExponentialStepper, NonlinearTerm
+from pdefm.pdes.stepped import SteppedPDE
 from pdefm.pdes.wavenumbers import Wavenumbers
 
+METHODS: Mapping[str, type[ExponentialStepper]] = {"etdrk4": ETDRK4, "etdrk2": ETDRK2}
+STEP_FRACTIONS = {"etdrk4": 1.0, "etdrk2": 0.5}
+"""Largest step of each method, as a part of ``time_step_limit``."""
 SAMPLES_IN_CACHE = 16
 """Samples that advance together on a CPU: more of 64 x 64 points leave its caches."""
 
@@ -38,7 +41,7 @@ def crossing_rate(
     return torch.stack(rates).sum(0).flatten(1).amax(1)
 
 
-class SpectralPDE(PDE):
+class SpectralPDE(SteppedPDE):
     """``u_t = L u + N(u)`` on a periodic box, ``L`` diagonal in Fourier space.
 
     Every frame is divided into the smallest power of two of substeps that respects
@@ -49,12 +52,16 @@ class SpectralPDE(PDE):
         dt: Time between saved frames.
         parameter_ranges: Replaces ranges by name.
         num_substeps: Fixed number of steps a frame instead, for convergence studies.
+        method: ``etdrk4`` evaluates ``N`` four times a step, ``etdrk2`` twice, for a lower accuracy
+            in twice as many steps.
+
+    Raises:
+        RecipeError: Unknown method, or as for every PDE that is stepped.
     """
 
     boundary = BoundaryCondition.PERIODIC
     micro_batch = 64
-    max_substeps: int = 1024
-    """A sample that needs more steps a frame is given up as 'time step too small'."""
+    max_substeps = 1024
 
     def __init__(
         self,
@@ -62,24 +69,14 @@ class SpectralPDE(PDE):
         dt: float | None = None,
         parameter_ranges: Mapping[str, Sequence[float] | float] | None = None,
         num_substeps: int | None = None,
+        method: str = "etdrk4",
     ) -> None:
-        super().__init__(dt=dt, parameter_ranges=parameter_ranges)
-        if num_substeps is not None and num_substeps < 1:
-            raise RecipeError(
-                f"{self.name}: num_substeps must be at least 1",
-                got=num_substeps,
-                do="Leave it out to let the solver choose",
-            )
-        self.num_substeps = num_substeps
+        super().__init__(dt=dt, parameter_ranges=parameter_ranges, num_substeps=num_substeps)
+        self.method = self._checked_choice("method", method, list(METHODS))
 
-    def configuration(self) -> dict[str, Any]:
-        """As for every PDE, with method, dealiasing and step rule."""
-        return super().configuration() | {
-            "method": "Fourier ETDRK4",
-            "dealiasing": "2/3",
-            "num_substeps": self.num_substeps,
-            "max_substeps": self.max_substeps,
-        }
+    def scheme(self) -> dict[str, Any]:
+        """See ``SteppedPDE.scheme``."""
+        return {"method": f"Fourier {self.method.upper()}", "dealiasing": "2/3"}
 
     def modes(self, grid: Grid, dtype: torch.dtype, device: torch.device) -> Wavenumbers:
         """The modes in which ``L`` is diagonal: Fourier ones, unless there are walls."""
@@ -155,6 +152,9 @@ class SpectralPDE(PDE):
         return {}
 
 
+_Prepared = tuple[ExponentialStepper, NonlinearTerm]
+
+
 class _Run:
     """A batch on its way: coefficients, saved frames, faults, and steppers kept between frames."""
 
@@ -167,14 +167,15 @@ class _Run:
         self.state_hat = self.wavenumbers.to_spectral(initial)
         self.frames = [initial]
         self.faults = [""] * len(initial)
-        self._steppers: dict[tuple[float, tuple[int, ...]], tuple[ETDRK4, NonlinearTerm]] = {}
+        self._steppers: dict[tuple[float, tuple[int, ...]], _Prepared] = {}
 
     def _substeps(self, frame_dt: float) -> dict[int, list[int]]:
         """Samples by their number of substeps; those that need too many are given up."""
         if self.pde.num_substeps:
             limits = [frame_dt / self.pde.num_substeps] * len(self.faults)
         else:
-            limits = self.pde.time_step_limit(self.frames[-1], self.parameters, self.grid).tolist()
+            limit = self.pde.time_step_limit(self.frames[-1], self.parameters, self.grid)
+            limits = (STEP_FRACTIONS[self.pde.method] * limit).tolist()
         groups: dict[int, list[int]] = {}
         for sample, limit in enumerate(limits):
             if self.faults[sample]:
@@ -191,13 +192,13 @@ class _Run:
                 groups.setdefault(count, []).append(sample)
         return groups
 
-    def _stepper(self, step_size: float, samples: tuple[int, ...]) -> tuple[ETDRK4, NonlinearTerm]:
+    def _stepper(self, step_size: float, samples: tuple[int, ...]) -> _Prepared:
         """Coefficients for these samples, from the previous frame if they are the same ones."""
         if (step_size, samples) in self._steppers:
             return self._steppers[step_size, samples]
         chosen = {name: value[list(samples)] for name, value in self.parameters.items()}
         linear = self.pde.linear_operator(self.wavenumbers, chosen)
-        method = ETDRK4(linear, step_size, self.wavenumbers.complex_dtype)
+        method = METHODS[self.pde.method](linear, step_size, self.wavenumbers.complex_dtype)
         return method, self.pde.nonlinear(self.wavenumbers, chosen)
 
     def advance_frame(self, frame_dt: float) -> None:

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from pdefm.domain import Grid
 from pdefm.errors import RecipeError
-from pdefm.pdes.base import PDE, Integration, Parameters
+from pdefm.pdes.base import PDE, Integration, Parameters, per_frame
 from pdefm.pdes.five_point import FivePointSystem
 from pdefm.pdes.recycling import solve_alone, solve_recycled
-from pdefm.registry import nearest_name_hint
 
 SOLVERS = ("direct", "iterative", "recycled")
 TOLERANCE = 1e-10
@@ -56,15 +55,9 @@ class SteadyPDE(PDE):
         parameter_ranges: Mapping[str, Sequence[float] | float] | None = None,
     ) -> None:
         super().__init__(parameter_ranges=parameter_ranges)
-        solver = type(self).solver if solver is None else solver
+        chosen = type(self).solver if solver is None else solver
         known = SOLVERS if self.symmetric_positive else ("direct",)
-        if solver not in known:
-            raise RecipeError(
-                f"{self.name}: unknown solver",
-                got=f"'{solver}'",
-                do=nearest_name_hint(str(solver), list(known)),
-            )
-        self.solver = solver
+        self.solver = self._checked_choice("solver", chosen, known)
 
     def configuration(self) -> dict[str, Any]:
         """As for every PDE, with the solver and without a time step."""
@@ -152,7 +145,5 @@ class SteadyPDE(PDE):
             times: Not needed.
         """
         num_frames = states.shape[1]
-        repeated = {
-            name: value.repeat_interleave(num_frames, 0) for name, value in parameters.items()
-        }
+        repeated = per_frame(parameters, num_frames)
         return self.tendency(states.flatten(0, 1), repeated, grid).unflatten(0, (-1, num_frames))

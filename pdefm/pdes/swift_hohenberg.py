@@ -10,7 +10,7 @@ from torch import Tensor
 from pdefm.domain import Field, Grid
 from pdefm.pdes.base import Parameters, Range, as_column, space_mean
 from pdefm.pdes.etdrk import NonlinearTerm
-from pdefm.pdes.initial_states import random_periodic_field
+from pdefm.pdes.initial_states import waves_of_one_size
 from pdefm.pdes.spectral import SpectralPDE
 from pdefm.pdes.wavenumbers import Wavenumbers
 
@@ -37,8 +37,7 @@ class SwiftHohenberg(SpectralPDE):
         self, parameters: Mapping[str, float], grid: Grid, rng: np.random.Generator
     ) -> Float[Tensor, "channel *space"]:
         """Weak disorder of one dominant size, 2 to 6 across the box."""
-        peak_mode, amplitude = rng.uniform(2.0, 6.0), rng.uniform(0.1, 0.4)
-        return amplitude * random_periodic_field(grid, rng, peak_mode=peak_mode)[None]
+        return waves_of_one_size(grid, rng, peak_mode=(2.0, 6.0), amplitude=(0.1, 0.4))
 
     def linear_operator(
         self, wavenumbers: Wavenumbers, parameters: Parameters

@@ -47,6 +47,12 @@ class Wavenumbers:
             last += 1
         self._num_zeros = last - self._kept[-1]
         self.shape = (last, *grid.shape[:-1])
+        self._num_points = grid.shape[-1]
+        # Per leading axis, where the modes beyond the cut start and how many they are.
+        self._cuts = tuple(
+            (dim, kept, num_points - 2 * kept + 1)
+            for dim, num_points, kept in zip(self._leading, grid.shape, self._kept, strict=False)
+        )
 
     @cached_property
     def axes(self) -> tuple[Float[Tensor, "*modes"], ...]:
@@ -92,24 +98,24 @@ class Wavenumbers:
         self, state_hat: Complex[Tensor, "batch channel *modes"]
     ) -> Float[Tensor, "batch channel *space"]:
         """Values at the grid points."""
-        num_dims = self.grid.num_dims
+        num_dims = len(self._kept)
         if self._num_zeros:
             state_hat = state_hat.narrow(-num_dims, 0, self._kept[-1])
         if num_dims > 1:
             state_hat = torch.fft.ifftn(state_hat, dim=self._leading).movedim(-num_dims, -1)
-        return torch.fft.irfft(state_hat, n=self.grid.shape[-1])
+        return torch.fft.irfft(state_hat, n=self._num_points)
 
     def to_spectral(
         self, state: Float[Tensor, "batch channel *space"]
     ) -> Complex[Tensor, "batch channel *modes"]:
         """Fourier coefficients (unscaled FFT) with everything beyond the cut removed."""
-        num_dims = self.grid.num_dims
+        num_dims = len(self._kept)
         state_hat = torch.fft.rfft(state)[..., : self._kept[-1]]
         if num_dims > 1:
             state_hat = state_hat.movedim(-1, -num_dims).contiguous()
             state_hat = torch.fft.fftn(state_hat, dim=self._leading)
-        for dim, num_points, kept in zip(self._leading, self.grid.shape, self._kept, strict=False):
-            state_hat.narrow(dim, kept, num_points - 2 * kept + 1).zero_()
+        for dim, start, count in self._cuts:
+            state_hat.narrow(dim, start, count).zero_()
         if self._num_zeros:
             state_hat = functional.pad(state_hat, (0, 0) * (num_dims - 1) + (0, self._num_zeros))
         return state_hat

@@ -21,7 +21,7 @@ SHARED_FILES = {
     *("base", "sample", "initial_states", "random_coefficients", "random_shapes"),
     *("spectral", "etdrk", "wavenumbers", "vorticity", "phase_field"),
     *("finite_volume", "finite_volume_run", "padded_cells", "riemann", "diffusion"),
-    *("cosine_modes", "staggered_cells"),
+    *("cosine_modes", "staggered_cells", "stepped"),
     *("steady", "five_point", "krylov", "recycling"),
     *("incompressible", "staggered_fluxes"),
 }

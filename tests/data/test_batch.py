@@ -1,5 +1,7 @@
 """Windows of one source become a batch."""
 
+import dataclasses
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -75,3 +77,18 @@ def test_a_batch_moves_with_all_of_its_tensors():
     tensors += moved.parameters.values()
     assert {tensor.device.type for tensor in tensors} == {"meta"}
     assert moved.names == ("a", "b")
+
+
+def test_a_batch_comes_out_of_another_process_as_it_went_in():
+    windows = [window(seed, parameters={"viscosity": float(seed)}) for seed in range(2)]
+    batch = collate(windows, history=3, source="sea")
+    found = pickle.loads(pickle.dumps(batch))
+    for field in dataclasses.fields(batch):
+        before, after = getattr(batch, field.name), getattr(found, field.name)
+        if isinstance(before, torch.Tensor):
+            assert before.dtype == after.dtype
+            assert torch.equal(before, after), field.name
+        elif field.name == "parameters":
+            assert torch.equal(before["viscosity"], after["viscosity"])
+        else:
+            assert before == after

@@ -40,6 +40,9 @@ class Decay(PDE):
         states = initial[:, None] * decay.to(initial.dtype)
         return Integration(states, (self.rejected,) * len(states))
 
+    def tendency(self, state, parameters, grid):
+        return -parameters["rate"][:, None, None, None] * state
+
 
 @pytest.fixture
 def decay(monkeypatch, tmp_path):

@@ -35,15 +35,14 @@ def test_a_pointer_in_a_folder_is_not_skipped(tmp_path, make_trajectory):
 def test_an_unknown_file_says_what_was_tried_and_what_to_do(tmp_path, content):
     path = tmp_path / "table.csv"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"table\.csv: no known format.*well, arrays.*--axes"):
+    with pytest.raises(DataError, match=r"table\.csv: no known format.*well, .*arrays.*--axes"):
         open_trajectories(path)
 
 
 def test_an_hdf5_file_of_another_kind_is_not_taken_for_the_well(tmp_path):
     with h5py.File(tmp_path / "a.hdf5", "w") as file:
         file["tensor"] = np.zeros((2, 3))
-    with pytest.raises(DataError, match="no known format"):
-        open_trajectories(tmp_path / "a.hdf5")
+    assert open_trajectories(tmp_path / "a.hdf5", axes="T X").format == "arrays"
 
 
 def test_the_content_decides_not_the_name(tmp_path, make_trajectory):

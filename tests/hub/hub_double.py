@@ -1,7 +1,8 @@
 """Test double of the Hub's HTTP API on loopback: what publishing and downloading need, no more.
 
-It keeps everything in memory. Blobs are found by their hash, a commit is an immutable table of
-files, a branch or tag names a commit. It does not prove that the real Hub behaves the same.
+It keeps everything in memory. Datasets are repositories whose name begins with ``datasets/``, blobs
+are found by their hash, a commit is an immutable table of files, a branch or tag names a commit. It
+does not prove that the real Hub behaves the same.
 """
 
 import base64
@@ -16,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Reply = tuple[int, dict[str, str], bytes]
+LARGE = (".safetensors", ".hdf5", ".h5", ".parquet", ".png")
 DATE = "2030-01-01T00:00:00.000Z"
 
 
@@ -67,7 +69,9 @@ class HubDouble:
         self.repositories: dict[str, Repository] = {}
         self.blobs: dict[str, bytes] = {}
         self.url = ""
-        name = r"(?P<repo>[^/]+/[^/]+)"
+        self.requests: list[tuple[str, str]] = []
+        name = r"(?P<repo>(?:datasets/)?[^/]+/[^/]+)"
+        api = r"/api/(?P<kind>models|datasets)/(?P<repo>[^/]+/[^/]+)"
         self.routes: list[tuple[str, Callable[..., Reply]]] = [
             (r"/api/whoami-v2", self.whoami),
             (r"/api/validate-yaml", self.validate_yaml),
@@ -75,22 +79,33 @@ class HubDouble:
             (r"/lfs/(?P<oid>[0-9a-f]{64})", self.store_large),
             (rf"/{name}\.git/info/lfs/objects/batch", self.offer_uploads),
             (rf"/{name}/resolve/(?P<revision>[^/]+)/(?P<path>.+)", self.download),
-            (rf"/api/models/{name}/preupload/(?P<revision>[^/]+)", self.preupload),
-            (rf"/api/models/{name}/commit/(?P<revision>[^/]+)", self.commit),
-            (rf"/api/models/{name}/branch/(?P<revision>[^/]+)", self.branch),
-            (rf"/api/models/{name}/tree/(?P<revision>[^/]+)", self.tree),
-            (rf"/api/models/{name}/revision/(?P<revision>[^/]+)", self.info),
-            (rf"/api/models/{name}", self.info),
+            (rf"{api}/preupload/(?P<revision>[^/]+)", self.preupload),
+            (rf"{api}/commit/(?P<revision>[^/]+)", self.commit),
+            (rf"{api}/branch/(?P<revision>[^/]+)", self.branch),
+            (rf"{api}/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?", self.tree),
+            (rf"{api}/paths-info/(?P<revision>[^/]+)", self.paths),
+            (rf"{api}/revision/(?P<revision>[^/]+)", self.info),
+            (rf"{api}", self.info),
         ]
 
-    def answer(self, path: str, body: bytes) -> Reply:
+    def answer(
+        self, path: str, body: bytes, headers: dict[str, str] | None = None, query: str = ""
+    ) -> Reply:
         """Reply to one request."""
         for pattern, method in self.routes:
             if match := re.fullmatch(pattern, path):
-                repo = match.groupdict().get("repo")
-                if repo is not None and repo not in self.repositories:
-                    return _error(404, "RepoNotFound")
-                return method(body, **match.groupdict())
+                found = match.groupdict()
+                if found.pop("kind", None) == "datasets":
+                    found["repo"] = f"datasets/{found['repo']}"
+                if (repo := found.get("repo")) is not None:
+                    if repo not in self.repositories:
+                        return _error(404, "RepoNotFound")
+                    known = {name.lower() for name in headers or {}}
+                    if self.repositories[repo].private and "authorization" not in known:
+                        return _error(401, "RepoNotFound")
+                if method == self.tree:
+                    found["is_deep"] = "recursive=true" in query.lower()
+                return method(body, **found)
         return _error(404, "NotImplemented")
 
     def whoami(self, body: bytes) -> Reply:
@@ -102,13 +117,15 @@ class HubDouble:
 
     def create(self, body: bytes) -> Reply:
         wanted = json.loads(body)
-        repo = f"{wanted.get('organization') or 'tester'}/{wanted['name']}"
+        prefix = "datasets/" if wanted.get("type") == "dataset" else ""
+        repo = f"{prefix}{wanted.get('organization') or 'tester'}/{wanted['name']}"
         is_new = repo not in self.repositories
         if is_new:
             private = bool(wanted.get("private")) or wanted.get("visibility") == "private"
             self.repositories[repo] = Repository(private)
             self.repositories[repo].add_commit("main", {})
-        address = {"url": f"{self.url}/{repo}", "name": repo, "id": repo}
+        short = repo.removeprefix("datasets/")
+        address = {"url": f"{self.url}/{repo}", "name": short, "id": short}
         return _json(address, 200 if is_new else 409)
 
     def store_large(self, body: bytes, oid: str) -> Reply:
@@ -131,7 +148,7 @@ class HubDouble:
         modes = [
             {
                 "path": each["path"],
-                "uploadMode": "lfs" if each["path"].endswith(".safetensors") else "regular",
+                "uploadMode": "lfs" if each["path"].endswith(LARGE) else "regular",
                 "shouldIgnore": False,
             }
             for each in json.loads(body)["files"]
@@ -178,29 +195,73 @@ class HubDouble:
         names = sorted(self.repositories[repo].commits[commit])
         return _json(
             {
-                "id": repo,
+                "id": repo.removeprefix("datasets/"),
                 "modelId": repo,
-                "author": repo.split("/")[0],
+                "author": repo.split("/")[-2],
                 "sha": commit,
                 "private": self.repositories[repo].private,
                 "tags": [],
+                "disabled": False,
+                "gated": False,
+                "downloads": 0,
+                "likes": 0,
                 "createdAt": DATE,
                 "lastModified": DATE,
                 "siblings": [{"rfilename": name} for name in names],
             }
         )
 
-    def tree(self, body: bytes, repo: str, revision: str) -> Reply:
+    def _entry(self, path: str, stored: StoredFile) -> dict[str, Any]:
+        entry = {"type": "file", "path": path, "size": stored.size, "oid": stored.etag}
+        if stored.is_large:
+            entry["lfs"] = {"oid": stored.oid, "size": stored.size, "pointerSize": 134}
+        return entry
+
+    def tree(
+        self, body: bytes, repo: str, revision: str, path: str | None = None, is_deep: bool = True
+    ) -> Reply:
         commit = self.repositories[repo].find(revision)
         if commit is None:
             return _error(404, "RevisionNotFound")
-        entries = []
-        for path, stored in sorted(self.repositories[repo].commits[commit].items()):
-            entry = {"type": "file", "path": path, "size": stored.size, "oid": stored.etag}
-            if stored.is_large:
-                entry["lfs"] = {"oid": stored.oid, "size": stored.size, "pointerSize": 134}
-            entries.append(entry)
-        return _json(entries)
+        files = self.repositories[repo].commits[commit]
+        start = f"{path.strip('/')}/" if path else ""
+        inside = {name: stored for name, stored in sorted(files.items()) if name.startswith(start)}
+        if start and not inside:
+            return _error(404, "EntryNotFound")
+        entries = [
+            self._entry(name, stored)
+            for name, stored in inside.items()
+            if is_deep or not repo.startswith("datasets/") or "/" not in name[len(start) :]
+        ]
+        below = {start + name[len(start) :].partition("/")[0] for name in inside} - inside.keys()
+        folders = [] if is_deep else [self._folder(name) for name in sorted(below)]
+        return _json(folders + entries)
+
+    def _folder(self, path: str) -> dict[str, Any]:
+        return {"type": "directory", "path": path, "oid": "0" * 40, "size": 0}
+
+    def paths(self, body: bytes, repo: str, revision: str) -> Reply:
+        commit = self.repositories[repo].find(revision)
+        if commit is None:
+            return _error(404, "RevisionNotFound")
+        files = self.repositories[repo].commits[commit]
+        try:
+            wanted = json.loads(body)["paths"]
+        except ValueError:
+            wanted = urllib.parse.parse_qs(body.decode())["paths"]
+        found = [self._entry(name, files[name]) for name in wanted if name in files]
+        inner = [n for n in wanted if any(name.startswith(f"{n}/") for name in files)]
+        return _json(found + [self._folder(name) for name in inner])
+
+    def put(self, repo: str, files: dict[str, bytes], *, private: bool = False) -> str:
+        """Commit files as they are, as somebody with access to the server could."""
+        repository = self.repositories.setdefault(repo, Repository(private))
+        table = {}
+        for path, data in files.items():
+            oid = hashlib.sha256(data).hexdigest()
+            self.blobs[oid] = data
+            table[path] = StoredFile(oid, oid, len(data), path.endswith(LARGE))
+        return repository.add_commit("main", table)
 
     def download(self, body: bytes, repo: str, revision: str, path: str) -> Reply:
         commit = self.repositories[repo].find(revision)
@@ -245,9 +306,21 @@ def start(double: HubDouble) -> ThreadingHTTPServer:
             self.rfile.readline()
             return b"".join(parts)
 
+        def range(self) -> str:
+            return self.headers.get("Range", "") if self.command == "GET" else ""
+
         def do_GET(self) -> None:
             path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
-            status, headers, content = double.answer(path, self.read_body())
+            query = urllib.parse.urlsplit(self.path).query
+            double.requests.append((self.command, path))
+            status, headers, content = double.answer(
+                path, self.read_body(), dict(self.headers), query
+            )
+            if status == 200 and (found := re.match(r"bytes=(\d+)-(\d*)", self.range())):
+                first, last = int(found[1]), int(found[2] or len(content) - 1)
+                last = min(last, len(content) - 1)
+                headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
+                status, content = 206, content[first : last + 1]
             self.send_response(status)
             for name, value in (headers | {"Content-Length": str(len(content))}).items():
                 self.send_header(name, value)

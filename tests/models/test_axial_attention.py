@@ -93,10 +93,18 @@ def test_a_finer_grid_samples_nearly_the_same_function():
 
 @pytest.mark.parametrize("size", [1, 6, 7, 1000])
 def test_the_rotation_is_exact_at_any_size(size):
-    cos, sin = periodic_rotation(size, 300, torch.zeros(0))
+    cos, sin = periodic_rotation(size, 300, torch.float32, torch.device("cpu"))
     turns = torch.outer(torch.arange(size).double(), torch.arange(300).double()) / size
     torch.testing.assert_close(cos.double(), (2 * math.pi * turns).cos(), atol=1e-6, rtol=0)
     torch.testing.assert_close(sin.double(), (2 * math.pi * turns).sin(), atol=1e-6, rtol=0)
+
+
+def test_the_rotation_is_computed_once_and_training_can_use_what_inference_stored():
+    key = (13, 5, torch.float32, torch.device("cpu"))  # a size that no other test uses
+    with torch.inference_mode():
+        first = periodic_rotation(*key)
+    assert all(a is b for a, b in zip(periodic_rotation(*key), first, strict=True))
+    assert not any(part.is_inference() for part in first)
 
 
 def test_heads_of_an_odd_number_of_channels_are_refused_in_one_line():

@@ -21,8 +21,30 @@ def test_a_prediction_scales_with_its_sample_when_the_modulation_is_the_identity
 def test_the_modulation_tells_the_scale():
     model = tiny_model(instance_normalization=True)
     history = frames()
-    scaled = model(5.0 * history).prediction
-    assert not torch.allclose(scaled, 5.0 * model(history).prediction, atol=1e-2)
+    scaled, expected = model(5.0 * history).prediction, 5.0 * model(history).prediction
+    assert (scaled - expected).norm() > 1e-2 * expected.norm()
+    with torch.no_grad():  # the biases stay: a and b are the same for every sample
+        model.modulation.scale_weight.zero_()
+        model.modulation.shift_weight.zero_()
+    scaled, expected = model(5.0 * history).prediction, 5.0 * model(history).prediction
+    torch.testing.assert_close(scaled, expected, atol=1e-3, rtol=1e-4)
+
+
+def test_the_modulation_is_what_its_docstring_states():
+    module = tiny_model(instance_normalization=True).modulation
+    latent, mean, std = (
+        torch.randn(2, 4, 4, 16),
+        torch.randn(2, 1, 2, 1, 1),
+        torch.rand(2, 1, 2, 1, 1),
+    )
+    a, b = module.scale_bias.expand(2, -1), module.shift_bias.expand(2, -1)
+    for field in range(2):
+        for part, values in enumerate((mean, std)):
+            value = values[:, 0, field, 0]  # [B, 1]
+            a = a + value * module.scale_weight[field, part]
+            b = b + value * module.shift_weight[field, part]
+    expected = a[:, None, None] * latent + b[:, None, None]
+    torch.testing.assert_close(module(latent, mean, std, [0, 1]), expected)
 
 
 def test_a_constant_field_stays_finite():

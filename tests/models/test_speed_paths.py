@@ -12,7 +12,7 @@ from pdefm.models.dpot.modeling_dpot import DPOTModel
 from tests.models.compiled_worker import roll_out, small_steps
 from tests.reference.dpot_literal import dpot_literal
 from tests.reference.dpot_published import PublishedDPOT
-from tests.tiny_dpot import frames
+from tests.tiny_dpot import frames, tiny_model
 
 
 def published():
@@ -45,6 +45,15 @@ def test_our_gradients_are_those_of_the_published_model():
     expected = convert_state_dict(gradients, 2)
     for name, parameter in ours.named_parameters():
         torch.testing.assert_close(parameter.grad, expected[name], atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(12,), (8, 12), (4, 8, 12)])
+def test_patches_cut_out_or_convolved_have_the_same_features(shape):
+    embedding = tiny_model(num_dims=len(shape), position_size=None).patch_embedding
+    history, bias = torch.randn(2, 3, 2, *shape), torch.randn(8)
+    kernel = embedding.field_weight.transpose(0, 1).flatten(1)
+    expected = torch.nn.functional.linear(embedding._patches(history), kernel, bias)
+    torch.testing.assert_close(embedding._convolved(history, kernel, bias), expected)
 
 
 def run_worker(backend):

@@ -1,10 +1,10 @@
 """Runs and measures that the tests of several flows share."""
 
-from math import log
+from math import log, pi
 
 import torch
 
-from tests.pdes.oracles import as_parameters
+from tests.pdes.oracles import as_parameters, points
 
 
 def solved(pde, initial, values, moments):
@@ -29,3 +29,13 @@ def residual_order(pde, state, values, span):
         frames = pde.solve(state[None], parameters, grid, times)
         sizes.append(float(pde.residual(frames, parameters, grid, times).norm()))
     return log(sizes[0] / sizes[1], 2)
+
+
+def assert_a_taylor_green_vortex_decays(pde, wave, values):
+    """``wave(2 pi x) wave(2 pi y)`` as vorticity keeps its shape and dies by friction alone."""
+    x, y = points(pde.grid(32))
+    initial = (wave(2 * pi * x) * wave(2 * pi * y))[None]
+    moments = torch.tensor([0.0, 0.5, 2.0], dtype=torch.float64)
+    states = solved(pde, initial, values, moments.tolist())
+    decay = torch.exp(-8 * pi**2 * values["viscosity"] * moments)[:, None, None]
+    torch.testing.assert_close(states[:, 0], decay * initial, rtol=0, atol=1e-13)

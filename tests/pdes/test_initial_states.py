@@ -6,7 +6,7 @@ import torch
 
 from pdefm.domain import Grid
 from pdefm.metrics import radial_spectrum
-from pdefm.pdes.initial_states import random_periodic_field, random_pulses
+from pdefm.pdes.initial_states import random_periodic_field, random_pulses, waves_of_one_size
 
 
 @pytest.mark.parametrize("shape", [(64,), (64, 48), (40, 40, 40)])
@@ -61,3 +61,11 @@ def test_pulses_are_the_same_function_at_any_resolution_and_know_no_edge():
     torch.testing.assert_close(coarse, fine[::2, ::2])
     jump = (fine[0] - fine[-1]).abs().max()
     assert jump <= 1.1 * fine.diff(dim=0).abs().max()
+
+
+def test_waves_of_one_size_are_one_channel_as_high_as_asked():
+    grid, rng = Grid.regular((48, 48)), np.random.default_rng(2)
+    for _ in range(5):
+        waves = waves_of_one_size(grid, rng, peak_mode=(2.0, 4.0), amplitude=(0.5, 0.6))
+        assert waves.shape == (1, 48, 48)
+        assert 0.5 <= float(waves.square().mean().sqrt()) <= 0.6

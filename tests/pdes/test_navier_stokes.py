@@ -6,19 +6,13 @@ import pytest
 import torch
 
 from pdefm.pdes.navier_stokes import NavierStokes
+from tests.pdes.flows import assert_a_taylor_green_vortex_decays
 from tests.pdes.oracles import as_parameters, drawn_batch, oracle_errors, points
 
 
 def test_a_taylor_green_vortex_decays_exactly():
-    pde = NavierStokes()
-    grid = pde.grid(32)
-    x, y = points(grid)
-    initial = (torch.sin(2 * pi * x) * torch.sin(2 * pi * y))[None, None]
-    times = torch.tensor([0.0, 0.5, 2.0], dtype=torch.float64)
-    values = as_parameters({"viscosity": 5e-3, "force_amplitude": 0.0})
-    states = pde.solve(initial, values, grid, times)
-    decay = torch.exp(-8 * pi**2 * 5e-3 * times)[:, None, None]
-    torch.testing.assert_close(states[0, :, 0], decay * initial[0], rtol=0, atol=1e-13)
+    values = {"viscosity": 5e-3, "force_amplitude": 0.0}
+    assert_a_taylor_green_vortex_decays(NavierStokes(), torch.sin, values)
 
 
 def test_from_rest_the_force_drives_its_own_laminar_flow():

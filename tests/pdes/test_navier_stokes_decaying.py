@@ -1,25 +1,17 @@
 """Decaying flow: an exact vortex, what friction alone removes, and another solver's numbers."""
 
-from math import pi
-
 import pytest
 import torch
 
 from pdefm.pdes.navier_stokes_decaying import NavierStokesDecaying
-from tests.pdes.oracles import as_parameters, drawn_batch, oracle_errors, points
+from tests.pdes.flows import assert_a_taylor_green_vortex_decays
+from tests.pdes.oracles import drawn_batch, oracle_errors
 
 CASE, VALUES = "navier_stokes_2d_decaying", {"viscosity": 1e-3}
 
 
 def test_a_taylor_green_vortex_decays_exactly():
-    pde = NavierStokesDecaying()
-    grid = pde.grid(32)
-    x, y = points(grid)
-    initial = (torch.cos(2 * pi * x) * torch.cos(2 * pi * y))[None, None]
-    times = torch.tensor([0.0, 0.5, 2.0], dtype=torch.float64)
-    states = pde.solve(initial, as_parameters({"viscosity": 5e-3}), grid, times)
-    decay = torch.exp(-8 * pi**2 * 5e-3 * times)[:, None, None]
-    torch.testing.assert_close(states[0, :, 0], decay * initial[0], rtol=0, atol=1e-13)
+    assert_a_taylor_green_vortex_decays(NavierStokesDecaying(), torch.cos, {"viscosity": 5e-3})
 
 
 def test_almost_without_viscosity_energy_and_enstrophy_stay():

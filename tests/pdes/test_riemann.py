@@ -76,5 +76,4 @@ def test_a_face_that_is_dry_on_both_sides_passes_nothing():
     fluxes = torch.stack(hll_water_fluxes(dry, dry, GRAVITY, 0))
     assert torch.equal(fluxes, torch.zeros_like(fluxes))
     fluxes.sum().backward()
-    assert dry.grad is not None
-    assert dry.grad.isfinite().all()
+    assert torch.equal(dry.grad, torch.zeros_like(dry))

@@ -28,8 +28,10 @@ def test_the_same_seed_gives_the_same_bits_and_others_differ():
     other = solve_samples(pde, 3, seed=8, **SMALL)
     assert torch.equal(first.fields, again.fields)
     assert torch.equal(first.parameters["viscosity"], again.parameters["viscosity"])
-    assert not torch.allclose(first.fields, other.fields)
-    assert not torch.allclose(first.fields[0], first.fields[1])
+    # Independent draws differ by about as much as they are large.
+    scale = float(first.fields.square().mean().sqrt())
+    for one, two in ((first.fields, other.fields), (first.fields[0], first.fields[1])):
+        assert 0.5 * scale < float((one - two).square().mean().sqrt()) < 3 * scale
 
 
 def test_a_sample_depends_on_its_index_only_not_on_count_order_or_batch():
@@ -133,7 +135,8 @@ def test_coefficients_are_stored_as_constants_mask_and_measured_parameters():
     assert set(solution.parameters) == {"interface_energy", "largest_speed"}
     largest = solution.constants["speed"].flatten(1).amax(1).double()
     torch.testing.assert_close(solution.parameters["largest_speed"], largest)
-    assert not torch.equal(solution.constants["speed"][0], solution.constants["speed"][1])
+    # Three draws: three media.
+    assert len(solution.constants["speed"].flatten(1).unique(dim=0)) == 3
 
 
 def test_a_file_of_samples_holds_their_constants(tmp_path):

@@ -9,9 +9,16 @@ from pdefm.domain import Field
 from pdefm.errors import NumericalError, RecipeError
 from pdefm.pdes import PDES
 from pdefm.pdes.base import as_column
-from pdefm.pdes.spectral import SpectralPDE, power_of_two_substeps
+from pdefm.pdes.spectral import METHODS, SpectralPDE, power_of_two_substeps
 from pdefm.pdes.wavenumbers import Wavenumbers
-from tests.pdes.oracles import as_parameters, drawn_batch, points
+from tests.pdes.oracles import (
+    as_parameters,
+    assert_alone_as_together,
+    assert_single_precision_is_close,
+    drawn_batch,
+    largest_frame_error,
+    points,
+)
 
 COARSEST = {
     "acoustic_wave": 8,
@@ -30,6 +37,7 @@ COARSEST = {
 }
 """Families with a time error, and the steps a frame from which it falls as it should."""
 FAMILIES = ("advection_diffusion", *COARSEST)
+every_method = pytest.mark.parametrize("method", list(METHODS))
 FORCED = {"navier_stokes", "kolmogorov_flow"}
 
 
@@ -73,13 +81,14 @@ def test_linear_transport_is_exact_in_one_two_and_three_dimensions(num_dims):
         torch.testing.assert_close(state, exact, rtol=0, atol=1e-12)
 
 
+@every_method
 @pytest.mark.parametrize("family", FAMILIES)
-def test_without_its_nonlinear_term_a_family_is_the_exact_exponential(family):
+def test_without_its_nonlinear_term_a_family_is_the_exact_exponential(family, method):
     class Linear(PDES[family]):
         def nonlinear(self, wavenumbers, parameters):
             return torch.zeros_like
 
-    pde = Linear()
+    pde = Linear(method=method)
     initial, parameters, grid = drawn_batch(pde, num_points(family), 2)
     times = torch.tensor([0.0, 1.0, 2.5], dtype=torch.float64) * pde.dt
     states = pde.solve(initial, parameters, grid, times)
@@ -107,15 +116,32 @@ def test_a_family_converges_with_fourth_order_in_time(family, coarsest):
     assert 11 < errors[1] / errors[2] < 24
 
 
+@pytest.mark.parametrize(("family", "coarsest"), COARSEST.items())
+def test_by_etdrk2_a_family_converges_with_second_order_to_the_same_solution(family, coarsest):
+    initial, parameters, grid = drawn_batch(PDES[family](), num_points(family), 1)
+    times = torch.arange(2, dtype=torch.float64) * PDES[family].dt
+
+    def final(method, num_substeps):
+        pde = PDES[family](method=method, num_substeps=num_substeps)
+        return pde.solve(initial, parameters, grid, times)[:, 1]
+
+    # ETDRK4 is so much closer that what differs is the error of ETDRK2.
+    reference = final("etdrk4", 16 * coarsest)
+    errors = [(final("etdrk2", n * coarsest) - reference).abs().max() for n in (4, 8, 16)]
+    assert 3.5 < errors[0] / errors[1] < 4.5
+    assert 3.5 < errors[1] / errors[2] < 4.5
+    assert errors[2] < 1e-3 * reference.abs().max()
+
+
+@pytest.mark.parametrize(("method", "tolerance"), [("etdrk4", 3e-4), ("etdrk2", 5e-3)], ids=METHODS)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_chosen_steps_are_accurate(family):
-    pde = PDES[family]()
+def test_the_chosen_steps_are_accurate(family, method, tolerance):
+    pde = PDES[family](method=method)
     initial, parameters, grid = drawn_batch(pde, num_points(family), 4)
     times = torch.arange(6, dtype=torch.float64) * pde.dt
     states = pde.solve(initial, parameters, grid, times)
     fine = PDES[family](num_substeps=64).solve(initial, parameters, grid, times)
-    error = (states - fine).flatten(2).norm(dim=-1) / fine.flatten(2).norm(dim=-1)
-    assert error.max() < 3e-4
+    assert largest_frame_error(states, fine) < tolerance
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -123,10 +149,7 @@ def test_single_precision_stays_close_to_double(family):
     pde = PDES[family]()
     initial, parameters, grid = drawn_batch(pde, num_points(family), 2)
     times = torch.arange(6, dtype=torch.float64) * pde.dt
-    double = pde.solve(initial, parameters, grid, times)
-    single = pde.solve(initial.float(), parameters, grid, times)
-    assert single.dtype == torch.float32
-    assert (single - double).abs().max() < 3e-5 * double.abs().max()
+    assert_single_precision_is_close(pde, initial, parameters, grid, times)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -173,18 +196,14 @@ def test_the_default_resolution_is_close_to_twice_as_many_points(family):
     assert error[:, 5].max() < 0.1
 
 
+@every_method
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_result_does_not_depend_on_its_batch_partners(family):
-    pde = PDES[family]()
+def test_a_result_does_not_depend_on_its_batch_partners(family, method):
+    pde = PDES[family](method=method)
     initial, parameters, grid = drawn_batch(pde, 20, 4, dtype=torch.float32)
     initial[1] *= 4  # needs smaller steps than the others
     times = torch.arange(3, dtype=torch.float64) * pde.dt
-    together = pde.integrate(initial, parameters, grid, times)
-    for sample in range(4):
-        own = {name: value[sample : sample + 1] for name, value in parameters.items()}
-        alone = pde.integrate(initial[sample : sample + 1], own, grid, times)
-        # A sample that blows up has no numbers after that.
-        assert torch.equal(alone.states[0].nan_to_num(), together.states[sample].nan_to_num())
+    assert_alone_as_together(pde, initial, parameters, grid, times)
 
 
 def test_substeps_are_the_smallest_power_of_two_below_the_limit():
@@ -221,3 +240,28 @@ def test_a_sample_that_blows_up_says_in_which_frame():
 def test_a_number_of_substeps_below_one_is_refused():
     with pytest.raises(RecipeError, match="num_substeps must be at least 1"):
         PDES["burgers"](num_substeps=0)
+
+
+def test_the_method_is_part_of_the_configuration_and_etdrk4_is_the_default():
+    plain, named, other = (
+        PDES["burgers"](**settings).configuration()
+        for settings in ({}, {"method": "etdrk4"}, {"method": "etdrk2"})
+    )
+    assert plain["method"] == "Fourier ETDRK4"
+    assert named == plain
+    assert other == plain | {"method": "Fourier ETDRK2"}
+
+
+def test_etdrk2_takes_twice_as_many_steps():
+    pde = PDES["burgers"](method="etdrk2")
+    initial, parameters, grid = drawn_batch(pde, 32, 1)
+    times = torch.tensor([0.0, pde.dt], dtype=torch.float64)
+    limit = float(pde.time_step_limit(initial, parameters, grid))
+    fixed = PDES["burgers"](method="etdrk2", num_substeps=power_of_two_substeps(pde.dt, limit / 2))
+    chosen, given = (solver.solve(initial, parameters, grid, times) for solver in (pde, fixed))
+    assert torch.equal(chosen, given)
+
+
+def test_an_unknown_method_is_refused_with_the_nearest_name():
+    with pytest.raises(RecipeError, match=r"burgers: unknown method.*Did you mean 'etdrk2'"):
+        PDES["burgers"](method="edtrk2")

@@ -32,11 +32,21 @@ def test_the_residual_of_a_sample_is_at_the_solvers_tolerance(family):
 def test_the_residual_is_differentiable_in_the_solution_and_the_coefficients(family):
     pde = PDES[family]()
     solution, parameters = solved(pde, 1, resolution=8)
-    leaves = {name: value.clone().requires_grad_() for name, value in parameters.items()}
-    states = (solution.fields + 0.1).requires_grad_()
-    pde.residual(states, leaves, solution.grid, solution.times).square().sum().backward()
-    assert states.grad.abs().sum() > 0
-    assert all(leaves[name].grad.abs().sum() > 0 for name in solution.constants)
+    point = {"states": solution.fields + 0.1} | parameters
+
+    def size(moved):
+        others = {name: moved[name] for name in parameters}
+        return pde.residual(moved["states"], others, solution.grid, solution.times).square().sum()
+
+    leaves = {name: value.clone().requires_grad_() for name, value in point.items()}
+    size(leaves).backward()
+    generator = torch.Generator().manual_seed(0)
+    for name in ("states", *solution.constants):
+        noise = torch.randn(point[name].shape, dtype=torch.float64, generator=generator)
+        step = 1e-6 * noise * point[name].abs().mean()
+        change = size(point | {name: point[name] + step}) - size(point | {name: point[name] - step})
+        slope = float(2 * (leaves[name].grad * step).sum())
+        assert slope == pytest.approx(float(change), rel=1e-5), name
 
 
 @pytest.mark.parametrize("family", STEADY)

@@ -2,14 +2,16 @@
 
 import os
 import shutil
+import time
 
 from pdefm.train.checkpoint import checkpoint_folder
 from pdefm.train.run_listing import FRESH_SECONDS, list_runs
 
 
 def age(folder, seconds):
+    then = time.time() - seconds
     for path in folder.glob("*.*"):
-        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - seconds))
+        os.utime(path, (then, then))
 
 
 def test_runs_tell_how_far_they_are(tmp_path, tiny_run):
@@ -17,6 +19,7 @@ def test_runs_tell_how_far_they_are(tmp_path, tiny_run):
         shutil.copytree(tiny_run.folder, tmp_path / "all" / name)
     for name in ("going", "killed"):
         shutil.rmtree(checkpoint_folder(tmp_path / "all" / name, 12))
+    age(tmp_path / "all" / "going", 0.0)
     age(tmp_path / "all" / "killed", 2 * FRESH_SECONDS)
     (tmp_path / "all" / "notes").mkdir()
     found = {run.path.name: run for run in list_runs(tmp_path / "all")}

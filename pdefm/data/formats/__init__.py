@@ -13,6 +13,15 @@ FORMATS = Registry(
     "format",
     {
         "well": "pdefm.data.formats.well:WellFile",
+        "poseidon": "pdefm.data.formats.poseidon:PoseidonData",
+        "cfdbench": "pdefm.data.formats.cfdbench:CfdBenchData",
+        "pdebench": "pdefm.data.formats.pdebench:PDEBenchFile",
+        "pdearena": "pdefm.data.formats.pdearena:PDEArena",
+        "condiff": "pdefm.data.formats.condiff:ConDiffFile",
+        "fno_mat": "pdefm.data.formats.fno_mat:FnoMatFile",
+        "dpot": "pdefm.data.formats.dpot:DpotData",
+        "pde": "pdefm.data.formats.pde:PdeSource",
+        "hub": "pdefm.data.formats.hub:HubDataset",
         "arrays": "pdefm.data.formats.arrays:ArrayFile",
     },
 )

@@ -1,4 +1,4 @@
-"""A user's own array: bytes without words, so the user says what the axes are."""
+"""A user's own arrays: bytes without words, so the user says what the axes are."""
 
 from functools import cached_property
 from pathlib import Path
@@ -7,29 +7,43 @@ from typing import Any
 import numpy as np
 import torch
 
-from pdefm.data.collection import TrajectoryCollection
-from pdefm.data.description import Description, choose_one_per_channel
-from pdefm.data.formats.axis_spec import AxisSpec
-from pdefm.data.trajectory import Source, Trajectory, uniform_boundary
+from pdefm.data.collection import StorageLayout, TrajectoryCollection
+from pdefm.data.description import Description
+from pdefm.data.formats.array_layout import ArrayLayout, FieldArray, read_array_layout
+from pdefm.data.formats.axis_points import axis_from_points
+from pdefm.data.formats.axis_words import BOUNDED, LONGITUDE
+from pdefm.data.formats.containers import CONTAINERS
+from pdefm.data.formats.containers.container import START_LENGTH, Container
+from pdefm.data.formats.described import describe
+from pdefm.data.trajectory import Boundary, Source, Trajectory
 from pdefm.domain import Axis, BoundaryCondition, Grid
 from pdefm.errors import DataError
 
-NPY_SIGNATURE = b"\x93NUMPY"
+ROUND = (360.0, 2 * np.pi)
+"""Lengths of a longitude that closes."""
 
 
 class ArrayFile(TrajectoryCollection):
-    """One ``.npy`` array, memory-mapped, with the meaning of its axes given as ``N T C X Y``.
+    """A user's file of arrays, with the meaning of the axes given as ``N T C X Y``.
 
-    What is not said is: channels ``channel_0``, ``channel_1``, ..., ``dt`` 1, extent 1 an axis,
-    periodic boundary. Numbers of any real type, integers and booleans too, are read as float32.
+    Takes NumPy, PyTorch, HDF5, NetCDF, MATLAB and Zarr; only the asked frames are read where the
+    kind of file allows it. In NetCDF and Zarr the names of dimensions say what the axes are, and
+    coordinates give times, extent and direction (an axis stored downwards is turned). What is not
+    said is: the key as the name (``channel_0``, ... without one), ``dt`` 1, extent 1 an axis,
+    periodic boundary (but open for latitudes, levels and longitudes that do not close). Numbers of
+    any real type, integers and booleans too, are read as float32.
 
     Args:
-        path: The file.
-        description: ``axes`` is needed, the rest is optional.
+        path: The file, or the folder of a Zarr store.
+        description: ``axes`` is needed where dimensions have no names, the rest is optional.
     """
 
     format = "arrays"
-    suffixes = (".npy",)
+    folders = True
+    suffixes = (
+        *(".npy", ".npz", ".pt", ".h5", ".hdf5", ".nc", ".nc4", ".cdf", ".mat"),
+        ".zarr",
+    )
 
     def __init__(self, path: Path, description: Description | None = None) -> None:
         self.path, self.name = path, path.stem
@@ -37,79 +51,169 @@ class ArrayFile(TrajectoryCollection):
 
     @classmethod
     def recognise(cls, path: Path) -> str | None:
-        """NumPy's signature in the first bytes."""
-        with path.open("rb") as file:
-            start = file.read(len(NPY_SIGNATURE))
-        return "NumPy array" if start == NPY_SIGNATURE else None
+        """The first bytes (for a store, its metadata) of a container of arrays."""
+        found = _find_container(path)
+        return found[1] if found else None
 
     def __getstate__(self) -> dict[str, Any]:
-        # A memory map would be pickled with all its data.
-        return {key: value for key, value in self.__dict__.items() if key != "array"}
+        # Facts are read again; a memory map would be pickled with all its data.
+        found_again = ("container", "layout", "_times", "_geometry", "_kept")
+        return {key: value for key, value in self.__dict__.items() if key not in found_again}
 
     @cached_property
-    def array(self) -> np.ndarray:
-        """The memory-mapped array.
+    def container(self) -> Container:
+        """What holds the arrays.
 
         Raises:
-            DataError: A damaged file, or an array that does not hold real numbers.
+            DataError: The file holds no arrays.
         """
-        try:
-            array = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            raise DataError(
-                f"{self.path}: cannot be read as a NumPy array",
-                got=error,
-                do="Save it again with numpy.save, as plain numbers",
-            ) from error
-        if array.dtype.kind not in "fiub":
-            raise DataError(
-                f"{self.path}: fields must be real numbers",
-                got=f"dtype {array.dtype}",
-                do="Store real and imaginary parts as two channels, or convert to float32",
-            )
-        return array
+        if found := _find_container(self.path):
+            return CONTAINERS[found[0]](self.path)
+        raise DataError(
+            f"{self.path}: not a file of arrays",
+            got="a folder" if self.path.is_dir() else "another beginning",
+            do=f"Give a file of a kind such as {', '.join(self.suffixes)}",
+        )
 
     @cached_property
-    def spec(self) -> AxisSpec:
-        """What the axes are."""
-        return AxisSpec.parse(self.description.axes, tuple(self.array.shape), str(self.path))
+    def layout(self) -> ArrayLayout:
+        """Which arrays are fields, and what their axes are.
+
+        Raises:
+            DataError: A damaged file, no real numbers, or axes that are not clear.
+        """
+        return read_array_layout(self.container.arrays, self.description, self.path)
 
     def __len__(self) -> int:
-        return self.spec.size("N")
+        return self.layout.sizes.get("N", 1)
 
     def num_frames(self, index: int) -> int:
         """Number of frames, the same for all trajectories."""
         self.check_index(index)
-        return self.spec.size("T")
+        return self.layout.sizes.get("T", 1)
 
     def read(self, index: int, start: int = 0, stop: int | None = None) -> Trajectory:
         """Frames of one trajectory."""
         index = self.check_index(index)
         start, stop = self.check_frames(index, start, stop)
-        values = self.spec.take(self.array, index, start, stop)
-        said, where = self.description, str(self.path)
-        default = tuple(f"channel_{i}" for i in range(self.spec.size("C")))
-        unknown = ("unknown",) * len(default)
-        boundary = said.boundary or BoundaryCondition.PERIODIC
-        dt = 1.0 if said.dt is None else said.dt
-        return Trajectory(
-            fields=torch.from_numpy(np.array(values, np.float32, order="C")),
-            names=choose_one_per_channel(said.names, default, where=where, option="names"),
-            units=choose_one_per_channel(said.units, unknown, where=where, option="units"),
-            grid=self._grid(boundary),
-            times=torch.arange(start, stop, dtype=torch.float64) * dt,
-            boundary=uniform_boundary(boundary, len(self.spec.space)),
-            source=Source(where, index),
+        layout = self.layout
+        grid, boundary, _ = self._geometry
+        names, units = [], []
+        for array in layout.fields:
+            names += array.channel_names
+            units += [array.units] * len(array.channel_names)
+        constants = [name for array in layout.constants for name in array.channel_names]
+        trajectory = Trajectory(
+            fields=torch.from_numpy(self._stack(layout.fields, index, start, stop)),
+            names=tuple(names),
+            units=tuple(units),
+            grid=grid,
+            times=torch.from_numpy(self._times[start:stop].copy()),
+            boundary=boundary,
+            parameters=self._parameters(index),
+            constants=(
+                torch.from_numpy(self._stack(layout.constants, index, 0, 1)[0])
+                if constants
+                else None
+            ),
+            constant_names=tuple(constants),
+            source=Source(str(self.path), index),
         )
+        return describe(trajectory, self.description, start)
 
-    def _grid(self, boundary: BoundaryCondition) -> Grid:
-        letters = self.spec.space
-        shape = tuple(self.spec.size(letter) for letter in letters)
-        extent = Grid.regular(shape, self.description.extent or None).extent
-        periodic = boundary is BoundaryCondition.PERIODIC
-        return Grid(
-            tuple(
-                Axis(letter.lower(), num_points, length, periodic)
-                for letter, num_points, length in zip(letters, shape, extent, strict=True)
+    def storage(self) -> dict[str, StorageLayout]:
+        """How the arrays of the fields lie in the file."""
+        return {
+            array.key or "array": self.container.storage(array.key)
+            for array in (*self.layout.fields, *self.layout.constants)
+        }
+
+    def _stack(
+        self, arrays: tuple[FieldArray, ...], index: int, start: int, stop: int
+    ) -> np.ndarray:
+        """Frames of all arrays as float32 ``[time, channel, *space]``, axes growing."""
+        _, _, turned = self._geometry
+        num_channels = sum(array.spec.size("C") for array in arrays)
+        shape = [self.layout.sizes[letter] for letter in self.layout.space]
+        result = np.empty((stop - start, num_channels, *shape), np.float32)
+        channel = 0
+        for array in arrays:
+            part = self.container.take(array.key, array.spec.picks(index, start, stop))
+            part = np.flip(array.spec.arrange(part), turned)
+            result[:, channel : channel + part.shape[1]] = part
+            channel += part.shape[1]
+        return result
+
+    @cached_property
+    def _kept(self) -> dict[str, np.ndarray]:
+        """Small arrays that every window asks for again."""
+        return {}
+
+    def _whole(self, key: str) -> np.ndarray:
+        """A small array, as a vector."""
+        if key not in self._kept:
+            num_axes = len(self.container.arrays[key].shape)
+            self._kept[key] = np.ravel(self.container.take(key, (slice(None),) * num_axes))
+        return self._kept[key]
+
+    def _parameters(self, index: int) -> dict[str, float]:
+        shared = {name: float(self._whole(key)[0]) for name, key in self.layout.scalars}
+        return shared | {name: float(self._whole(key)[index]) for name, key in self.layout.vectors}
+
+    @cached_property
+    def _times(self) -> np.ndarray:
+        """Times of all frames, float64."""
+        if "T" in self.layout.points and self.description.dt is None:
+            return self._whole(self.layout.points["T"]).astype(np.float64)
+        dt = float(self._whole(self.layout.dt_key)[0]) if self.layout.dt_key else 1.0
+        return np.arange(self.layout.sizes.get("T", 1), dtype=np.float64) * dt
+
+    @cached_property
+    def _geometry(self) -> tuple[Grid, Boundary, tuple[int, ...]]:
+        """Grid, boundary, and which axes of ``[time, channel, *space]`` are stored downwards."""
+        axes, boundary, turned = [], [], []
+        for number, letter in enumerate(self.layout.space):
+            points = None
+            if key := self.layout.points.get(letter):
+                points = self._whole(key)
+                if points[-1] < points[0]:
+                    points = points[::-1]
+                    turned.append(2 + number)
+            side = self.description.boundary or _side(self.layout.words[letter], points)
+            boundary.append((side, side))
+            axes.append(self._axis(letter, points, side is BoundaryCondition.PERIODIC))
+        return Grid(tuple(axes)), tuple(boundary), tuple(turned)
+
+    def _axis(self, letter: str, points: np.ndarray | None, periodic: bool) -> Axis:
+        name, size = letter.lower(), self.layout.sizes[letter]
+        if points is None:
+            return Axis(name, size, 1.0, periodic)
+        if not np.isfinite(points).all() or points[-1] == points[0]:
+            raise DataError(
+                f"{self.path}: the points of axis {name} do not grow",
+                got=f"{points[0]} to {points[-1]}",
+                do=f"Repair '{self.layout.points[letter]}' in the file",
             )
-        )
+        return axis_from_points(name, points, periodic, str(self.path))
+
+
+def _side(word: str, points: np.ndarray | None) -> BoundaryCondition:
+    """What the sides of an axis are if nobody says so."""
+    if word in LONGITUDE and points is not None:
+        length = abs(float(points[-1] - points[0])) * len(points) / (len(points) - 1)
+        closes = any(abs(length - whole) < 0.01 * whole for whole in ROUND)
+        return BoundaryCondition.PERIODIC if closes else BoundaryCondition.OPEN
+    return BoundaryCondition.OPEN if word in BOUNDED else BoundaryCondition.PERIODIC
+
+
+def _find_container(path: Path) -> tuple[str, str] | None:
+    """Name of the kind of container, and why."""
+    start = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            start = file.read(START_LENGTH)
+    for name in CONTAINERS:
+        kind = CONTAINERS[name]
+        if (path.is_file() or kind.folders) and (reason := kind.recognise(path, start)):
+            return name, reason
+    return None

@@ -2,10 +2,10 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, ClassVar, TypeAlias
 
 import h5py
 import numpy as np
@@ -15,6 +15,8 @@ from pdefm.errors import DataError, PdefmError
 
 HdfNode: TypeAlias = Any
 """A file, group or dataset: h5py's own types cannot say which of them a key leads to."""
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 MAX_OPEN = 64
 """Files that a process keeps open."""
@@ -42,6 +44,22 @@ def named_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+class FileObjects:
+    """Files that are no path on disk: how each process opens them, by the path that names them."""
+
+    _openers: ClassVar[dict[str, Callable[[], BinaryIO]]] = {}
+
+    @classmethod
+    def register(cls, path: Path, opener: Callable[[], BinaryIO]) -> None:
+        """Open ``path`` by a function that gives a binary file object."""
+        cls._openers[str(path)] = opener
+
+    @classmethod
+    def find(cls, path: Path) -> Callable[[], BinaryIO] | None:
+        """The function that opens ``path``; ``None`` if it is on disk."""
+        return cls._openers.get(str(path))
+
+
 class LazyHdf5:
     """A read-only HDF5 file; its handle is never pickled nor used after a fork.
 
@@ -61,8 +79,9 @@ class LazyHdf5:
         """
         key = (os.getpid(), str(self.path))
         if key not in _handles:
+            opener = FileObjects.find(self.path)
             with named_errors(self.path):
-                handle = h5py.File(self.path, "r")
+                handle = h5py.File(opener() if opener else self.path, "r")
             while len(_handles) >= MAX_OPEN:
                 _, oldest = _handles.popitem(last=False)
                 oldest.close()
@@ -98,6 +117,8 @@ def memory_map(path: Path, data: HdfNode) -> np.ndarray | None:
     Returns:
         ``None`` if the dataset is chunked, compressed, not yet written, or not of plain numbers.
     """
+    if FileObjects.find(path):
+        return None
     plain = data.chunks is None and data.external is None and not data.is_virtual
     offset = data.id.get_offset() if plain and data.dtype.kind in "fiu" else None
     size = data.size * data.dtype.itemsize
@@ -108,6 +129,9 @@ def memory_map(path: Path, data: HdfNode) -> np.ndarray | None:
 
 def is_hdf5(path: Path) -> bool:
     """Whether the file starts like HDF5."""
+    if opener := FileObjects.find(path):
+        with opener() as file:
+            return file.read(len(SIGNATURE)) == SIGNATURE
     return bool(h5py.is_hdf5(path))
 
 

@@ -11,7 +11,14 @@ import torch
 
 from pdefm.data.collection import StorageLayout, TrajectoryCollection
 from pdefm.data.description import Description, choose_one_per_channel
-from pdefm.data.formats.hdf5_file import LazyHdf5, is_hdf5, memory_map, named_errors, storage_of
+from pdefm.data.formats.hdf5_file import (
+    LazyHdf5,
+    as_text,
+    is_hdf5,
+    memory_map,
+    named_errors,
+    storage_of,
+)
 from pdefm.data.formats.well_geometry import (
     find_walls,
     read_boundary,
@@ -64,9 +71,10 @@ class WellFile(TrajectoryCollection):
             return None
         hdf5 = LazyHdf5(path)
         try:
-            file = hdf5.file
-            own = "n_trajectories" in file.attrs and "dimensions" in file
-            groups = [group for group in FIELD_GROUPS if group in file]
+            with named_errors(path):
+                file = hdf5.file
+                own = "n_trajectories" in file.attrs and "dimensions" in file
+                groups = [group for group in FIELD_GROUPS if group in file]
         finally:
             hdf5.close()
         return f"HDF5 with n_trajectories, dimensions and {groups[0]}" if own and groups else None
@@ -104,6 +112,11 @@ class WellFile(TrajectoryCollection):
             return {
                 array.key: storage_of(self._hdf5.file[array.key]) for array in self.layout.fields
             }
+
+    def dataset_name(self) -> str:
+        """The attribute ``dataset_name``."""
+        with named_errors(self.path):
+            return as_text(self._hdf5.file.attrs.get("dataset_name", ""))
 
     def read(self, index: int, start: int = 0, stop: int | None = None) -> Trajectory:
         """Frames of one trajectory."""

@@ -53,9 +53,9 @@ class DPOTConditioning(nn.Module):
             boundary: Conditions at both sides of every axis.
             like: Gives batch size, dtype and device.
         """
-        total = like.new_zeros(len(like), 1)
+        total = like.new_zeros(like.shape[0], 1)
         if self.weight is not None and self.bias is not None:
-            zero = like.new_zeros(len(like))
+            zero = like.new_zeros(like.shape[0])
             values = torch.stack([scalars.get(name, zero).to(like) for name in self.names], 1)
             given = like.new_tensor([name in scalars for name in self.names])
             features = F.silu(values[..., None] * self.weight + self.bias)  # [B, K, S]

@@ -32,7 +32,7 @@ class _Fold(torch.autograd.Function):
         grad_scaled = torch.bmm(weight, grad_folded.mT)  # [T, D, E]
         grad_weight = None
         if ctx.needs_input_grad[0]:
-            grad_weight = torch.baddbmm(column * grad_summed, scaled, grad_folded)
+            grad_weight = (column * grad_summed).baddbmm_(scaled, grad_folded)
         grad_phase = None
         if ctx.needs_input_grad[1]:
             rows = [(frame * grad_summed).sum(-1) for frame in weight]

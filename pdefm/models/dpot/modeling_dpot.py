@@ -25,6 +25,7 @@ from pdefm.models.mixers import MIXERS
 from pdefm.models.pretrained import StrictPreTrainedModel
 from pdefm.models.processing_pde import sample_mean
 from pdefm.models.recompute import recomputed
+from pdefm.models.spectral import known_equal
 from pdefm.registry import nearest_name_hint
 
 PUBLISHED_STD_OFFSET = 1e-6  # added to a sample's deviation by the published ``normalize`` switch
@@ -57,7 +58,8 @@ def coordinates(
     """
     double = {"dtype": torch.float64, "device": times.device}
     if encoding == "linear":
-        lines = [[torch.linspace(0, 1, n, **double)] for n in shape]
+        # Not linspace, which would fix the number of points in an exported graph.
+        lines = [[torch.arange(n, **double) / max(n - 1, 1)] for n in shape]
     else:
         angles = [torch.arange(n, **double) * (2 * math.pi / n) for n in shape]
         lines = [[angle.sin(), angle.cos()] for angle in angles]
@@ -68,7 +70,7 @@ def coordinates(
     ]
     space = torch.stack(channels).to(times.dtype)  # [coordinate, *space]
     time = times.view(-1, 1, *(1,) * len(shape)).expand(-1, 1, *shape)  # [T, 1, *space]
-    return torch.cat([space.expand(len(times), *space.shape), time], 1)
+    return torch.cat([space.expand(times.shape[0], *space.shape), time], 1)
 
 
 class DPOTPatchEmbedding(nn.Module):
@@ -113,11 +115,11 @@ class DPOTPatchEmbedding(nn.Module):
     ) -> Float[Tensor, "batch *latent time feature"]:
         """Fields to patch features; kernel equals stride, so each patch is a row of a product."""
         kernel = self.field_weight[field_ids].transpose(0, 1).flatten(1)  # [E, C p^n]
-        features = F.linear(self._patches(history), kernel, self.bias)  # [B, *latent, T, E]
+        features = self._features(history, kernel, self.bias)
         if self.coordinate_weight is not None:
             grid = coordinates(times, tuple(history.shape[3:]), self.encoding)[None]
             kernel = self.coordinate_weight.transpose(0, 1).flatten(1)  # [E, coordinate p^n]
-            features = features + F.linear(self._patches(grid), kernel)
+            features = features + self._features(grid, kernel)
         if self.mask_weight is not None:
             kernel = self.mask_weight.flatten(1)  # [E, p^n]
             if mask is None:
@@ -125,8 +127,23 @@ class DPOTPatchEmbedding(nn.Module):
                 features = features + 0.0 * kernel.sum()
             else:
                 outside = (~mask)[:, None, None].to(history.dtype)  # [B, 1, 1, *space]
-                features = features + F.linear(self._patches(outside), kernel)
+                features = features + self._features(outside, kernel)
         return self.activation(features)
+
+    def _features(self, frames: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Product of every patch of ``[B, T, C, *space]``: ``[B, *latent, T, E]``."""
+        if frames.device.type != "cpu":
+            return F.linear(self._patches(frames), kernel, bias)
+        return self._convolved(frames, kernel, bias)
+
+    def _convolved(self, frames: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+        """The same without cutting the patches out."""
+        n = self.num_dims
+        convolution = (F.conv1d, F.conv2d, F.conv3d)[n - 1]
+        kernel = kernel.unflatten(1, (-1, *[self.patch_size] * n))  # [E, C, *patch]
+        features = convolution(frames.flatten(0, 1), kernel, bias, stride=self.patch_size)
+        features = features.unflatten(0, frames.shape[:2])  # [B, T, E, *latent]
+        return features.permute(0, *range(3, n + 3), 1, 2)
 
     def _patches(self, frames: Tensor) -> Tensor:
         """``[B, T, C, *space]`` to ``[B, *latent, T, C p^n]``."""
@@ -180,11 +197,15 @@ class DPOTTimeAggregation(nn.Module):
         self, features: Float[Tensor, "batch *latent time feature"]
     ) -> Float[Tensor, "batch *latent hidden"]:
         """Patch features to the latent grid; fewer frames than the history are its newest ones."""
-        given = slice(len(self.weight) - features.shape[-2], None)
-        folded, summed = fold_frame_weights(
-            self.weight[given], self._phase()[given], self.projection.weight
-        )
-        tokens = features.flatten(-2) @ folded.flatten(0, 1)  # [B, *latent, D]
+        weight, phase = self.weight, self._phase()
+        missing = weight.shape[0] - features.shape[-2]
+        if missing:  # a slice has a gradient as large as the whole
+            weight, phase = weight[missing:], phase[missing:]
+        folded, summed = fold_frame_weights(weight, phase, self.projection.weight)
+        # Sample by sample, for there the features may have their axes in another order.
+        rows = features.flatten(1, -3).flatten(2)  # [B, positions, T E]
+        tokens = torch.bmm(rows, folded.flatten(0, 1).expand(rows.shape[0], -1, -1))
+        tokens = tokens.view(*features.shape[:-2], -1)  # [B, *latent, D]
         return tokens + (self._position(features.shape[1:-2]) + self.projection.bias) @ summed
 
     def _position(self, latent: torch.Size) -> Tensor:
@@ -192,7 +213,7 @@ class DPOTTimeAggregation(nn.Module):
         position = self.position
         if position is None:
             return self.weight.new_zeros(())
-        if position.shape[2:] != latent:
+        if not all(map(known_equal, position.shape[2:], latent)):
             mode = {1: "linear", 2: "bicubic", 3: "trilinear"}[len(latent)]
             position = F.interpolate(position, latent, mode=mode, align_corners=False)
         return position[0].movedim(0, -1)
@@ -229,7 +250,7 @@ class DPOTLayerModulation(nn.Module):
     def forward(self, condition: Float[Tensor, "batch condition"], ndim: int) -> tuple[Tensor, ...]:
         """Four tensors ``[batch, 1, ..., hidden]`` of ``ndim`` axes."""
         values = F.linear(condition, self.weight)  # [B, 4 D]
-        return values.view(len(values), *(1,) * (ndim - 2), -1).chunk(4, -1)
+        return values.view(values.shape[0], *(1,) * (ndim - 2), -1).chunk(4, -1)
 
 
 class DPOTLayer(GradientCheckpointingLayer):
@@ -358,7 +379,7 @@ class DPOTInstanceModulation(nn.Module):
         statistics = torch.stack([mean.flatten(1), std.flatten(1)], -1)  # [B, C, 2]
         weights = (self.scale_weight[field_ids], self.shift_weight[field_ids])  # [C, 2, D]
         a, b = (torch.einsum("bcs,csd->bd", statistics, weight) for weight in weights)
-        shape = (len(a), *(1,) * (hidden_states.ndim - 2), -1)
+        shape = (a.shape[0], *(1,) * (hidden_states.ndim - 2), -1)
         return (a + self.scale_bias).view(shape) * hidden_states + (b + self.shift_bias).view(shape)
 
 

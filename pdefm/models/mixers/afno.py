@@ -9,11 +9,19 @@ from torch import Tensor, nn
 from transformers import initialization as init
 
 from pdefm.models.activations import make_activation
+from pdefm.models.complex_product import complex_product
 from pdefm.models.dpot.configuration_dpot import DPOTConfig
 from pdefm.models.recompute import recomputed
 from pdefm.models.spectral import KeptModes, from_spectrum, to_spectrum
 
 TINY = 1e-12
+
+
+def _multiplications_count(x: Tensor) -> bool:
+    """True where a product takes as long as its multiplications, false where it is one kernel."""
+    if torch.compiler.is_compiling() or x.device.type != "cpu":
+        return False
+    return x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
 
 
 class AFNOMixer(nn.Module):
@@ -70,12 +78,15 @@ class AFNOMixer(nn.Module):
 
     def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """One complex layer on ``[h, rows, 2d]``."""
+        if bias is not None:
+            bias = bias.view(2, self.num_heads, self.head_size).transpose(0, 1)  # [h, 2, d]
+        if _multiplications_count(x):
+            return complex_product(x, weight, bias)
         matrix = self._real_matrix(weight)
         with recomputed(matrix, lambda: self._real_matrix(weight)):
             if bias is None:
                 return torch.bmm(x, matrix)
-            stacked = torch.cat(list(bias.view(2, self.num_heads, 1, self.head_size)), -1)
-            return torch.baddbmm(stacked, x, matrix)  # [h, rows, 2d]
+            return torch.baddbmm(bias.reshape(self.num_heads, 1, -1), x, matrix)
 
     def _activate(self, x: Tensor) -> Tensor:
         """Nonlinearity on ``[h, rows, 2d]``."""

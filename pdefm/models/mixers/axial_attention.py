@@ -11,10 +11,12 @@ from transformers import initialization as init
 
 from pdefm.errors import ModelError
 from pdefm.models.dpot.configuration_dpot import DPOTConfig
+from pdefm.models.spectral import cached
 
 
+@cached
 def periodic_rotation(
-    size: int, num_frequencies: int, like: Tensor
+    size: int, num_frequencies: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Float[Tensor, "size frequency"], Float[Tensor, "size frequency"]]:
     """Cosine and sine of ``2 pi k x / size`` for whole ``k < num_frequencies`` and points x.
 
@@ -23,12 +25,13 @@ def periodic_rotation(
     Args:
         size: Points of the axis.
         num_frequencies: How many k, from 0.
-        like: Gives device and dtype.
+        dtype: Of the result; the angles are computed in float32.
+        device: Where the result shall be.
     """
-    points = torch.arange(size, device=like.device)
-    frequencies = torch.arange(num_frequencies, device=like.device)
+    points = torch.arange(size, device=device)
+    frequencies = torch.arange(num_frequencies, device=device)
     angle = (torch.outer(points, frequencies) % size).float() * (2 * math.pi / size)
-    return angle.cos().to(like.dtype), angle.sin().to(like.dtype)
+    return angle.cos().to(dtype), angle.sin().to(dtype)
 
 
 class AxisAttention(nn.Module):
@@ -44,7 +47,7 @@ class AxisAttention(nn.Module):
 
     def _rotate(self, x: Tensor) -> Tensor:
         """Turn every channel pair of ``[..., point, d]`` by the angle of its point."""
-        cos, sin = periodic_rotation(x.shape[-2], self.head_size // 2, x)
+        cos, sin = periodic_rotation(x.shape[-2], self.head_size // 2, x.dtype, x.device)
         a, b = x.chunk(2, -1)
         return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
 
