@@ -5,7 +5,9 @@ from pdefm.registry import Registry
 TUNERS = Registry(
     "tuner",
     {
+        "fourier": "pdefm.tuners.fourier:FourierTuner",
         "full": "pdefm.tuners.full:FullTuner",
+        "head": "pdefm.tuners.head:HeadTuner",
         "lora": "pdefm.tuners.lora:LoraTuner",
     },
 )

@@ -3,9 +3,11 @@
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from pdefm.config import Section
+from pdefm.errors import ModelError
 from pdefm.models.dpot.modeling_dpot import DPOTModel
 
 
@@ -47,3 +49,28 @@ def trainable_share(model: nn.Module) -> tuple[int, int]:
     """Number of trainable parameters, and of all."""
     counts = [(p.numel(), p.requires_grad) for p in model.parameters()]
     return sum(n for n, trains in counts if trains), sum(n for n, _ in counts)
+
+
+def trainable_state(model: nn.Module) -> dict[str, Tensor]:
+    """The weights that train, under their own names."""
+    return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def load_trainable_state(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Undo :func:`trainable_state`.
+
+    Raises:
+        ModelError: Missing, unknown or wrongly shaped tensors.
+    """
+    expected = trainable_state(model)
+    if wrong := sorted(state.keys() ^ expected.keys()):
+        raise ModelError("adapter weights do not fit the base", got=wrong[0])
+    for name, tensor in state.items():
+        if tensor.shape != expected[name].shape:
+            raise ModelError(
+                f"adapter tensor {name} must be {list(expected[name].shape)}",
+                got=list(tensor.shape),
+            )
+    with torch.no_grad():
+        for name, tensor in state.items():
+            expected[name].copy_(tensor)

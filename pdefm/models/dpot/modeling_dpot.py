@@ -569,7 +569,7 @@ class DPOTModel(DPOTPreTrainedModel):
         if taken := [name for name in new if name in known]:
             raise ModelError("field is known already", got=taken[0], do="Leave it out")
         ids = [None if like is None else self.field_ids([like])[0] for like in new.values()]
-        for module, name in self._field_slices():
+        for module, name in self.field_slices():
             old = getattr(module, name)
             rows = [torch.zeros_like(old[0]) if i is None else old[i] for i in ids]
             grown = nn.Parameter(torch.cat([old, torch.stack(rows)]), old.requires_grad)
@@ -591,7 +591,7 @@ class DPOTModel(DPOTPreTrainedModel):
         kept = [i for i in range(len(known)) if i not in dropped]
         if not kept:
             raise ModelError("a model needs at least one field", got=f"dropping all of {known}")
-        for module, name in self._field_slices():
+        for module, name in self.field_slices():
             old = getattr(module, name)
             setattr(module, name, nn.Parameter(old[kept], old.requires_grad))
         self.config.field_names = [known[i] for i in kept]
@@ -608,7 +608,7 @@ class DPOTModel(DPOTPreTrainedModel):
 
         return export_model(self, path, format=format, **options)
 
-    def _field_slices(self) -> list[tuple[nn.Module, str]]:
+    def field_slices(self) -> list[tuple[nn.Module, str]]:
         """Parameters whose first axis is the vocabulary: their module and name."""
         owners: list[tuple[nn.Module, str]] = [
             (self.patch_embedding, "field_weight"),
