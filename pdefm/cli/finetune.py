@@ -1,6 +1,7 @@
 """``pdefm finetune``."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,13 +24,52 @@ from pdefm.cli.options import (
     held_out_line,
     print_json,
     print_lines,
+    print_table,
 )
+
+if TYPE_CHECKING:
+    from pdefm.train.recipe import FinetuneRecipe
 
 
 def _added(texts: list[str] | None) -> dict[str, str | None] | None:
     """``NAME`` or ``NAME=LIKE`` to the recipe's mapping."""
     pairs = (text.partition("=") for text in texts or [])
     return {name: like or None for name, _, like in pairs} or None
+
+
+def _study(
+    recipe: "FinetuneRecipe",
+    base: Path,
+    out: Path,
+    shots: str | None,
+    num_seeds: int,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Compare over the number of trajectories, and print what came of it."""
+    from pdefm.train.study import parse_shots, run_study
+
+    results = run_study(
+        recipe,
+        base,
+        out,
+        shots=None if shots is None else parse_shots(shots),
+        num_seeds=num_seeds,
+        overwrite=overwrite,
+    )
+    if as_json:
+        print_json(results)
+        return
+    labels = list(results["errors"])
+    print_table(
+        f"relative L2 on held-out data after {recipe.train.max_steps} steps",
+        ("trajectories", *labels),
+        (
+            (k, *(results["errors"][label]["mean"][i] for label in labels))
+            for i, k in enumerate(results["shots"])
+        ),
+    )
+    print_lines(results["gain"]["sentence"], f"written to {out}/results.json and {out}/study.png")
 
 
 def finetune(
@@ -40,6 +80,18 @@ def finetune(
     task: Annotated[str | None, typer.Option(help="What is predicted.")] = None,
     tuner: Annotated[str | None, typer.Option(help="Which weights move: lora or full.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the training data.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time to end in, as 90s, 10min or 1.5h; picks the steps.")
+    ] = None,
+    study: Annotated[
+        bool,
+        typer.Option("--study", help="Is it worth it? Errors from few to many trajectories."),
+    ] = False,
+    shots: Annotated[
+        str | None, typer.Option(help="Numbers of trajectories of a study, as 4,16,64.")
+    ] = None,
+    num_seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds of a study.")] = 2,
     add_field: Annotated[
         list[str] | None,
         typer.Option(
@@ -66,10 +118,17 @@ def finetune(
     --add-field phase --steps 200 --out runs/mine
     """
     from pdefm.data.description import Description
+    from pdefm.errors import RecipeError
     from pdefm.hub.resolve import resolve
+    from pdefm.train.briefing import parse_budget
     from pdefm.train.finetune import finetune as run
     from pdefm.train.recipe import compose_finetune
 
+    if sum(given is not None for given in (steps, epochs, budget)) > 1:
+        raise RecipeError("give one of --steps, --epochs and --budget", do="Leave the others out")
+    if epochs is not None and epochs <= 0:
+        raise RecipeError("--epochs must be positive", got=epochs)
+    seconds = None if budget is None else parse_budget(budget)
     source = description(
         path=data,
         format=None if data is None else format,
@@ -88,7 +147,20 @@ def finetune(
         source,
         [*([] if steps is None else [f"train.max_steps={steps}"]), *(overrides or [])],
     )
-    summary = run(resolved, resolve(resolved.base), out, overwrite=overwrite)
+    if study:
+        if seconds is not None or epochs is not None:
+            raise RecipeError("a study compares at equal steps", do="Give --steps")
+        _study(resolved, resolve(resolved.base), out, shots, num_seeds, overwrite, as_json)
+        return
+    summary = run(
+        resolved,
+        resolve(resolved.base),
+        out,
+        overwrite=overwrite,
+        epochs=epochs,
+        budget_seconds=seconds,
+        announce=None if as_json else print_lines,
+    )
     if as_json:
         print_json(summary)
         return
@@ -96,6 +168,11 @@ def finetune(
         f"{summary['num_trainable']:,} of {summary['num_parameters']:,} weights trained,"
         f" {summary['step']} steps, {summary['seconds']:.0f} s",
         held_out_line(summary),
+        *(
+            [f"best step {summary['best_step']}: {out}/checkpoints/best/model"]
+            if "best_step" in summary
+            else []
+        ),
         f"next: pdefm rollout --model {resolved.base} --adapter {out} --data"
         f" {data or 'YOUR_DATA'} --steps 10 --out rollout.gif",
     )

@@ -2,4 +2,10 @@
 
 from pdefm.registry import Registry
 
-TASKS = Registry("task", {"forecasting": "pdefm.tasks.forecasting:ForecastingTask"})
+TASKS = Registry(
+    "task",
+    {
+        "forecasting": "pdefm.tasks.forecasting:ForecastingTask",
+        "new_physics": "pdefm.tasks.new_physics:NewPhysicsTask",
+    },
+)

@@ -8,7 +8,7 @@ from pdefm.files import write_json_atomic
 from pdefm.models.processing_pde import PDEProcessor
 from pdefm.train import ranks
 from pdefm.train.accelerator import Engine
-from pdefm.train.data import OpenedSource, make_mixture, validation_batches
+from pdefm.train.data import OpenedSource, make_mixture, rollout_batches, validation_batches
 from pdefm.train.identity import identity
 from pdefm.train.lock import RunLock
 from pdefm.train.recipe import TrainingRecipe
@@ -45,6 +45,7 @@ def assemble_and_run(
         num_target_frames=trainee.task.num_target_frames,
     )
     validation = validation_batches(sources, recipe.data, processor)
+    rollouts = rollout_batches(sources, recipe.data, processor, recipe.train.eval_rollout_steps)
     lock = None
     try:
         with ranks.together("enter the run folder"):
@@ -59,7 +60,9 @@ def assemble_and_run(
                     listed = {name: texts for name, texts in dropped.items() if texts}
                     write_json_atomic(run_folder / "dropped.json", listed)
             made_with = identity(recipe, recipe.data.sources, sources) if engine.is_main else {}
-        session = Session(recipe, run_folder, engine, trainee, mixture, validation, made_with, lock)
+        session = Session(
+            recipe, run_folder, engine, trainee, mixture, validation, made_with, lock, rollouts
+        )
         summary = run_session(session)
     finally:
         if lock is not None:

@@ -212,11 +212,26 @@ def make_mixture(
     )
 
 
+def rollout_batches(
+    sources: Sequence[OpenedSource], section: DataSection, processor: PDEProcessor, num_steps: int
+) -> dict[str, list[Batch]]:
+    """As :func:`validation_batches`, with the frames of a rollout, or as many as there are."""
+    if not num_steps:
+        return {}
+    frames = min(s.valid.num_frames(i) for s in sources for i in range(len(s.valid)))
+    horizon = processor.horizon
+    steps = max(1, min(num_steps, frames - processor.history) // horizon)
+    return validation_batches(sources, section, processor, steps * horizon)
+
+
 def validation_batches(
-    sources: Sequence[OpenedSource], section: DataSection, processor: PDEProcessor
+    sources: Sequence[OpenedSource],
+    section: DataSection,
+    processor: PDEProcessor,
+    num_target_frames: int | None = None,
 ) -> dict[str, list[Batch]]:
     """The same evenly spread windows of every source, whatever the seed."""
-    history, horizon = processor.history, processor.horizon
+    history, horizon = processor.history, num_target_frames or processor.horizon
     batches: dict[str, list[Batch]] = {}
     for source in sources:
         pools = _windows(source.name, source.valid, history, horizon)

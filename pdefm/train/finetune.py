@@ -1,10 +1,14 @@
 """From a base, some data, a task and a tuner to a run folder with an adapter."""
 
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from pdefm.adapters import WEIGHTS_NAME, Adapter, BaseReference, save_adapter
 from pdefm.config import section_from_dict
@@ -13,19 +17,35 @@ from pdefm.models.dpot.modeling_dpot import DPOTModel
 from pdefm.models.loading import load_model, weights_sha256
 from pdefm.models.processing_pde import PDEProcessor
 from pdefm.tasks import TASKS
+from pdefm.tasks.base import Task
+from pdefm.tasks.new_physics import FieldPlan, NewPhysicsTask
+from pdefm.train import ranks
 from pdefm.train.accelerator import Engine
 from pdefm.train.assemble import assemble_and_run
+from pdefm.train.briefing import (
+    comparison_line,
+    doctor_lines,
+    estimate_lines,
+    measure,
+    persistence_errors,
+    steps_within,
+)
 from pdefm.train.data import (
     OpenedSource,
     check_grids,
+    make_mixture,
     make_processor,
     open_sources,
+    validation_batches,
 )
 from pdefm.train.recipe import FinetuneRecipe
-from pdefm.train.run_folder import check_run_folder
+from pdefm.train.run_folder import RECIPE_NAME, check_run_folder, is_run_folder
 from pdefm.train.session import Trainee
 from pdefm.train.signals import handled_signals
+from pdefm.train.validation import validation_errors
+from pdefm.tuners import TUNERS
 from pdefm.tuners.base import trainable_share
+from pdefm.yaml_text import parse_yaml
 
 
 def check_fields(model: DPOTModel, sources: list[OpenedSource], added: dict[str, Any]) -> None:
@@ -58,7 +78,14 @@ def adapted_processor(base: PDEProcessor, sources: list[OpenedSource]) -> PDEPro
 
 @handled_signals()
 def finetune(
-    recipe: FinetuneRecipe, base_folder: Path, out: str | Path, *, overwrite: bool = False
+    recipe: FinetuneRecipe,
+    base_folder: Path,
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    epochs: float | None = None,
+    budget_seconds: float | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Adapt a base, or continue the run that ``out`` holds.
 
@@ -67,6 +94,10 @@ def finetune(
         base_folder: Where the base lies.
         out: Run folder; its checkpoints' ``model/`` is the adapter folder.
         overwrite: Remove a run that is there and start anew.
+        epochs: Replaces ``train.max_steps`` by so many passes over the training windows.
+        budget_seconds: Replaces it by what ends in this time, from the start of this call.
+        announce: Told, before the first step, the state of the data, what trains, memory and time,
+            and what the result is compared with; an error in the data then stops the run.
 
     Returns:
         As :func:`~pdefm.train.pretrain.pretrain`, with ``num_trainable``.
@@ -74,37 +105,135 @@ def finetune(
     Raises:
         PdefmError: As the parts say.
     """
+    started = time.perf_counter()
     out = Path(out)
+    if epochs is not None or budget_seconds is not None:
+        recipe = _with_steps_of_before(recipe, out, overwrite=overwrite)
     check_run_folder(out, recipe, overwrite=overwrite)
     task_class = TASKS[recipe.task]
     task_options = section_from_dict(task_class.options_class, recipe.task_options, "task_options")
+    tuner_class = TUNERS[recipe.tuner]
+    section_from_dict(tuner_class.options_class, recipe.tuner_options, "tuner_options")
     base, base_processor = load_model(base_folder)
-    adapter = Adapter(
-        base=BaseReference(recipe.base, weights_sha256(base)),
-        task=recipe.task,
-        tuner=recipe.tuner,
-        tuner_options=recipe.tuner_options,
-        added_fields=recipe.add_fields,
-        recipe=recipe.model_dump(mode="json"),
-    )
-    tuner = adapter.make_tuner()
+    sha256 = weights_sha256(base)
     engine = Engine(recipe.train, out, recipe.seed)
     with engine.main_first():
         sources = open_sources(recipe.data, str(engine.device))
-    check_fields(base, sources, recipe.add_fields)
+    say = announce if announce is not None and engine.is_main else _silent
     check_grids(sources, base.config.patch_size, base.config.num_dims)
     processor = adapted_processor(base_processor, sources)
+    task = task_class(processor, task_options)
+    plan = planned_fields(task, base, sources, recipe.add_fields)
+    for line in plan.lines():
+        say(line)
+    for name in plan.dropped:
+        processor.fields.pop(name)
+    adapter = Adapter(
+        base=BaseReference(recipe.base, sha256),
+        task=recipe.task,
+        tuner=recipe.tuner,
+        tuner_options=recipe.tuner_options,
+        added_fields=plan.added,
+        dropped_fields=plan.dropped,
+        task_options=recipe.task_options,
+        recipe=recipe.model_dump(mode="json"),
+    )
+    check_fields(base, sources, plan.added)
     torch.manual_seed(recipe.seed)
-    model = adapter.attach(base)
-    num_trainable, num_parameters = trainable_share(model)
+    model = adapter.attach(base, processor)
+    counts = trainable_share(model)
+    if announce is not None or epochs is not None or budget_seconds is not None:
+        left = None
+        if budget_seconds is not None:
+            left = budget_seconds - (time.perf_counter() - started)
+        if is_run_folder(out) and not overwrite:
+            epochs = left = None  # the steps are picked
+        recipe = _briefed(recipe, engine, sources, processor, task, model, say, epochs, left)
+        adapter = replace(adapter, recipe=recipe.model_dump(mode="json"))
     trainee = Trainee(
         model=model,
-        task=task_class(processor, task_options),
+        task=task,
         write=lambda folder, module: save_adapter(folder, adapter, module, processor),
-        read=lambda folder: tuner.load_state(model, load_file(folder / WEIGHTS_NAME)),
-        title=f"finetune {recipe.name} ({recipe.tuner}, {num_trainable:,} weights)",
+        read=lambda folder: adapter.load_state(model, load_file(folder / WEIGHTS_NAME)),
+        title=f"finetune {recipe.name} ({recipe.tuner}, {counts[0]:,} weights)",
     )
     summary = assemble_and_run(
         recipe, out, engine, sources, processor, trainee, overwrite=overwrite
     )
-    return summary | {"num_parameters": num_parameters, "num_trainable": num_trainable}
+    return summary | {"num_parameters": counts[1], "num_trainable": counts[0]}
+
+
+def _silent(line: str) -> None:
+    """Nobody asked."""
+
+
+def planned_fields(
+    task: Task, base: DPOTModel, sources: list[OpenedSource], given: dict[str, str | None]
+) -> FieldPlan:
+    """What becomes of the base's fields: as the task new_physics says, else only what is given."""
+    known = list(base.config.field_names or [])
+    if not isinstance(task, NewPhysicsTask):
+        return FieldPlan(dict(given), [], [])
+    found = list(dict.fromkeys(name for source in sources for name in source.first.names))
+    return task.field_plan(known, found, given)
+
+
+def _with_steps_of_before(recipe: FinetuneRecipe, out: Path, *, overwrite: bool) -> FinetuneRecipe:
+    """A run that goes on keeps the steps that were picked for it."""
+    path = out / RECIPE_NAME
+    if overwrite or not path.is_file():
+        return recipe
+    before = parse_yaml(path.read_text(), str(path))["train"]
+    keys = ("max_steps", "warmup_steps", "eval_steps", "save_steps")
+    return _with_train(recipe, {key: before[key] for key in keys if key in before})
+
+
+def _with_train(recipe: FinetuneRecipe, changes: dict[str, Any]) -> FinetuneRecipe:
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update=changes)})
+
+
+def _briefed(
+    recipe: FinetuneRecipe,
+    engine: Engine,
+    sources: list[OpenedSource],
+    processor: PDEProcessor,
+    task: Task,
+    model: nn.Module,
+    say: Callable[[str], None],
+    epochs: float | None,
+    seconds: float | None,
+) -> FinetuneRecipe:
+    """Look at the data, measure two short steps, pick the steps, and say what is to come."""
+    config: Any = model.config
+    for line in doctor_lines(sources, config.patch_size, processor.history, processor.horizon):
+        say(line)
+    mixture = make_mixture(
+        sources,
+        recipe,
+        processor,
+        num_slots=engine.num_slots,
+        num_target_frames=task.num_target_frames,
+    )
+    validation = validation_batches(sources, recipe.data, processor)
+    measured = measure(
+        model,
+        task,
+        mixture,
+        validation,
+        engine.device,
+        engine.num_slots // engine.world_size,
+        recipe.seed,
+    )
+    if seconds is not None:
+        recipe = _with_train(recipe, ranks.from_main(steps_within(seconds, measured)))
+    elif epochs is not None:
+        num_windows = sum(len(pool) for s in mixture.sources for pool in s.windows)
+        steps = max(1, round(epochs * num_windows / recipe.train.global_batch_size))
+        recipe = _with_train(recipe, {"max_steps": steps})
+    for line in estimate_lines(recipe, measured, *trainable_share(model)):
+        say(line)
+    model.eval()
+    before = validation_errors(model, task, validation, engine.device)
+    model.train()
+    say(comparison_line(before, persistence_errors(task, validation)))
+    return recipe

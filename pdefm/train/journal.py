@@ -51,6 +51,17 @@ class Journal:
         return any(line["step"] == step and "validation" in line for line in lines)
 
 
+def validation_scores(run_folder: Path) -> list[tuple[int, float]]:
+    """Step and mean error of every validation, of rollouts where they were validated."""
+    lines = read_metrics(run_folder) if (run_folder / "metrics.jsonl").exists() else []
+    found: dict[int, float] = {}
+    for line in lines:
+        errors = line.get("validation_rollout") or line.get("validation")
+        if errors:
+            found[line["step"]] = sum(errors.values()) / len(errors)
+    return sorted(found.items())
+
+
 def read_metrics(run_folder: Path) -> list[dict[str, Any]]:
     """All whole lines of ``metrics.jsonl``; a last line that a kill cut short is left out."""
     lines = []

@@ -21,13 +21,14 @@ from pdefm.train.checkpoint import (
     Retention,
     committed_checkpoints,
     discard_after,
+    keep_apart,
     load_state,
     save_checkpoint,
 )
 from pdefm.train.data import noise_generator
 from pdefm.train.ema import ExponentialAverage
 from pdefm.train.guards import Guard
-from pdefm.train.journal import Journal
+from pdefm.train.journal import Journal, validation_scores
 from pdefm.train.optim import learning_rate, make_optimizer
 from pdefm.train.resume import IDENTITY_NAME, find_resume
 from pdefm.train.rng import load_rng, save_rng
@@ -246,17 +247,33 @@ class _Loop:
         model.eval()
         try:
             with self.averaged():
+                task, device = session.trainee.task, session.engine.device
                 self.errors = validation_errors(
-                    model,
-                    session.trainee.task,
-                    session.validation,
-                    session.engine.device,
-                    interrupted,
+                    model, task, session.validation, device, interrupted
                 )
+                rollouts = validation_errors(model, task, session.rollouts, device, interrupted)
         finally:
             model.train()
-        self.journal.write({"step": self.step, "validation": self.errors})
+        line = {"step": self.step, "validation": self.errors}
+        self.journal.write(line | ({"validation_rollout": rollouts} if rollouts else {}))
         self.logged_at += time.perf_counter() - before
+
+    def standing(self) -> tuple[int, bool]:
+        """Step of the best validation (0 before the first), and whether to stop early."""
+        patience = self.session.recipe.train.early_stopping_patience
+        best, stop = 0, False
+        if self.session.engine.is_main and patience is not None:
+            scores = validation_scores(self.session.run_folder)
+            if scores:
+                place = min(range(len(scores)), key=lambda i: scores[i][1])
+                best, stop = scores[place][0], len(scores) - 1 - place >= patience
+        return ranks.from_main((best, stop))
+
+    def keep_best(self) -> None:
+        """Keep the checkpoint of this step apart, where it is never pruned."""
+        with ranks.together("keep the best checkpoint"):
+            if self.session.engine.is_main:
+                keep_apart(self.session.run_folder, self.step)
 
     def averaged(self) -> AbstractContextManager[Any]:
         """Inside the block the model has the weights that are published."""

@@ -98,6 +98,9 @@ class TrainSection(Section):
     """Checkpoints of every so manieth step stay, too; by default none."""
     eval_rollout_steps: int = Limits(default=0, ge=0)
     """Validate with rollouts of so many frames too; 0 validates one step only."""
+    early_stopping_patience: int | None = Limits(default=None, ge=1)
+    """Stop after so many validations without a better one (of rollouts, where they are validated);
+    the best checkpoint is kept as ``checkpoints/best``."""
     bf16: bool = False
     """Matrix products in bfloat16; weights, Fourier transforms and losses stay in float32."""
     zero_stage: Literal[0, 1, 2, 3] | None = None

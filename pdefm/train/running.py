@@ -52,9 +52,11 @@ def run_session(session: Session) -> dict[str, Any]:
             engine.close()
             raise stopped(signal_number, loop.step)
         errors = loop.errors or _final_errors(loop)
+        best = loop.standing()[0]
     engine.close()
     return {
         "step": loop.step,
+        **({"best_step": best} if best else {}),
         "validation": errors,
         "seconds": time.perf_counter() - start,
         "resumed_from": resumed_from,
@@ -71,7 +73,8 @@ def _train(loop: _Loop, advance: Callable[..., None]) -> int:
 
     if loop.validation_due():  # a signal came in its place
         _validate(loop, signal_number)
-    while loop.step < section.max_steps:
+    stop = loop.standing()[1]
+    while loop.step < section.max_steps and not stop:
         before = loop.step
         totals, norm = loop.train_step()
         if loop.step <= before:  # rewound
@@ -80,16 +83,22 @@ def _train(loop: _Loop, advance: Callable[..., None]) -> int:
         last = loop.step == section.max_steps
         if (loop.step % section.logging_steps == 0 or last) and math.isfinite(norm):
             shown["loss"] = loop.log(totals, norm)
-        asked = signal_number()
+        asked, is_best = signal_number(), False
         if not asked and (loop.step % section.eval_steps == 0 or last):
             asked = _validate(loop, signal_number)
+            best, stop = loop.standing()
+            is_best = not asked and best == loop.step
             if loop.errors:
                 shown["validation"] = sum(loop.errors.values()) / len(loop.errors)
-        if asked or loop.step % section.save_steps == 0 or last:
+        if asked or loop.step % section.save_steps == 0 or last or is_best or stop:
             loop.save()
+            if is_best:
+                loop.keep_best()
             asked = asked or (0 if last else signal_number())  # it may come during the save
         if asked:
             return asked
+        if stop:
+            loop.journal.event(loop.step, "stopped early", best=loop.standing()[0])
         advance(1, **shown)
     return 0
 

@@ -1,7 +1,7 @@
 """What a run is made of."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Session:
         mixture: Training micro-batches.
         validation: Fixed batches of each source.
         made_with: What decides the numbers of the run; see :mod:`pdefm.train.identity`.
+        rollouts: Validation batches with the frames of a whole rollout; may be empty.
         lock: Of the run folder; ``None`` on all but the main process.
     """
 
@@ -56,3 +57,4 @@ class Session:
     validation: dict[str, list[Batch]]
     made_with: dict[str, Any]
     lock: RunLock | None = None
+    rollouts: dict[str, list[Batch]] = field(default_factory=dict)

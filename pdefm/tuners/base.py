@@ -40,6 +40,16 @@ class Tuner(ABC):
             ModelError: Missing, unknown or wrongly shaped tensors.
         """
 
+    def merge(self, model: nn.Module) -> DPOTModel:
+        """A plain model with the adapter in its own weights; ``model`` is used up.
+
+        Raises:
+            ModelError: What this tuner adds has no place in a plain model.
+        """
+        raise ModelError(
+            f"an adapter of tuner '{self.name}' cannot be merged", do="Keep it as an adapter"
+        )
+
     def config(self, model: nn.Module) -> dict[str, Any]:
         """Keys that ``adapter_config.json`` carries for other libraries."""
         return {}

@@ -1,5 +1,7 @@
 """Full fine-tuning: every weight moves, and the adapter is as large as the model."""
 
+from typing import cast
+
 from torch import Tensor, nn
 
 from pdefm.config import Section
@@ -21,6 +23,10 @@ class FullTuner(Tuner):
     def apply(self, model: DPOTModel) -> nn.Module:
         """Every parameter requires a gradient."""
         return model.requires_grad_(True)
+
+    def merge(self, model: nn.Module) -> DPOTModel:
+        """It is a plain model already."""
+        return cast(DPOTModel, model)
 
     def state(self, model: nn.Module) -> dict[str, Tensor]:
         """The whole state dict."""

@@ -53,6 +53,10 @@ class HeadTuner(Tuner):
             module.requires_grad_(True)
         return model
 
+    def merge(self, model: nn.Module) -> DPOTModel:
+        """It is a plain model already."""
+        return cast(DPOTModel, model)
+
     def state(self, model: nn.Module) -> dict[str, Tensor]:
         """The weights of the groups."""
         return trainable_state(model)

@@ -99,6 +99,10 @@ class LoraTuner(Tuner):
                 ),
             )
 
+    def merge(self, model: nn.Module) -> DPOTModel:
+        """Add the products to the weights, by PEFT."""
+        return cast(DPOTModel, cast(Any, model).merge_and_unload())
+
     def state(self, model: nn.Module) -> dict[str, Tensor]:
         """The adapter's tensors under PEFT's names."""
         from peft import get_peft_model_state_dict

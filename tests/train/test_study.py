@@ -1,0 +1,45 @@
+"""The study: numbers of trajectories, gain, and files."""
+
+import pytest
+
+from pdefm.errors import RecipeError
+from pdefm.train.study import chosen_shots, parse_shots, run_study, sample_efficiency
+from tests.tiny import tiny_finetune, write_waves
+
+
+def test_shots_are_read_and_must_be_in_the_data():
+    assert parse_shots("16,4") == [4, 16]
+    assert chosen_shots(None, 70) == [4, 16, 64]
+    assert chosen_shots(None, 3) == [3]
+    with pytest.raises(RecipeError, match="asks for 64 trajectories: got data with 12"):
+        chosen_shots([4, 64], 12)
+    for text in ("0", "a", "4,"):
+        with pytest.raises(RecipeError, match="--shots"):
+            parse_shots(text)
+
+
+@pytest.mark.parametrize(
+    ("finetuned", "scratch", "factor", "at_least"),
+    [
+        ([0.2, 0.1], [0.8, 0.2], 4.0, False),
+        ([0.2, 0.1], [0.8, 0.4], 4.0, True),
+        ([0.5, 0.1], [0.8, 0.2], 2.0, False),
+        ([0.5, 0.1], [0.4, 0.2], 1.0, False),
+    ],
+)
+def test_the_gain_is_the_ratio_of_the_data_for_the_same_error(finetuned, scratch, factor, at_least):
+    gain = sample_efficiency([4, 16], finetuned, scratch)
+    assert gain["factor"] == pytest.approx(factor)
+    assert gain["at_least"] is at_least
+
+
+def test_a_small_study_writes_its_files_and_is_reproducible(tiny_run, tmp_path):
+    path = write_waves(tmp_path / "lake.npy", 5, 6, 1, 16, 16, seed=7)
+    source = {"name": "lake", "path": str(path), "axes": "N T C X Y", "names": ["height"]}
+    recipe = tiny_finetune(tiny_run.model, source, train={"max_steps": 2, "warmup_steps": 0})
+    results = run_study(recipe, tiny_run.model, tmp_path / "a", shots=[2, 4], num_seeds=2)
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {"results.json", "study.png"}
+    assert set(results["errors"]) == {"finetuned", "scratch", "fno", "persistence"}
+    assert all(len(errors["mean"]) == 2 for errors in results["errors"].values())
+    again = run_study(recipe, tiny_run.model, tmp_path / "b", shots=[2, 4], num_seeds=2)
+    assert again["errors"] == results["errors"]
