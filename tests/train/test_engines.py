@@ -236,7 +236,7 @@ def test_a_file_for_accelerate_is_there_for_every_engine():
     files = {path.stem: path.read_text() for path in (recipes_folder() / "accelerate").iterdir()}
     assert files.keys() == LAUNCHED.keys() | {"cpu", "single_gpu"}
     for name, text in files.items():
-        values = parse_yaml(text)
+        values = parse_yaml(text, name)
         settings = values.get("deepspeed_config", {})
         offloaded = settings.get("offload_optimizer_device") == "cpu"
         stage, fsdp = settings.get("zero_stage", 0), values["distributed_type"] == "FSDP"
