@@ -113,6 +113,8 @@ class TrainSection(Section):
     """Compile the parts of the model; pays off on GPUs, after a minute."""
     deterministic: bool = True
     """Deterministic kernels: the same seed gives the same bits on the same machine."""
+    ddp_timeout: float = Limits(default=1800, gt=0)
+    """Seconds that the processes wait for one that hangs before the run ends."""
     report_to: Literal["tensorboard", "none"] = "tensorboard"
 
 
