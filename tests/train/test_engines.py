@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -65,6 +66,7 @@ def check_like(out, alone, steps=12, loss=1e-5):
     torch.testing.assert_close(weights(out, 12), weights(alone, 12), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs DeepSpeed, which only Linux has")
 def test_zero_2_killed_resumed_and_shrunk_equals_one_process(tmp_path, tiny_run, alone):
     recipe = tiny_recipe(tiny_run.sources, zero_stage=2, **CLIPPED)
     recipe = write_recipe(tmp_path / "recipe.yaml", recipe)
