@@ -159,7 +159,7 @@ class Engine:
     def prepare(self, model: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Any]:
         """Wrap both for the engine, with what the recipe says about memory and speed."""
         if self.section.gradient_checkpointing:
-            checkpoint_activations(model)
+            checkpoint_activations(model, compiled=self.section.compile)
         if self.section.compile:
             compile_parts(model)
         if self.section.bf16 and not isinstance(self.strategy, Replicated):
