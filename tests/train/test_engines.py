@@ -56,14 +56,14 @@ def alone(tmp_path_factory, tiny_run):
     return out
 
 
-def check_like(out, alone, steps=12, loss=1e-5, norm=1e-3):
+def check_like(out, alone, steps=12, loss=1e-5, norm=1e-3, weight=1e-4):
     pairs = zip(training_lines(out), training_lines(alone), strict=True)
     for found, expected in list(pairs)[:steps]:
         assert found["step"] == expected["step"]
         assert found["shares"] == expected["shares"]
         assert found["loss"] == pytest.approx(expected["loss"], rel=loss)
         assert found["grad_norm"] == pytest.approx(expected["grad_norm"], rel=norm)
-    torch.testing.assert_close(weights(out, 12), weights(alone, 12), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(weights(out, 12), weights(alone, 12), rtol=1e-3, atol=weight)
 
 
 @pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs DeepSpeed, which only Linux has")
@@ -144,7 +144,7 @@ def test_bf16_and_checkpointed_activations_train_under_every_engine(tmp_path, ti
     recipe = tiny_recipe(tiny_run.sources, **ENGINES[name], **options)
     recipe = write_recipe(tmp_path / "recipe.yaml", recipe)
     run(TWO, recipe, tmp_path / "run")
-    check_like(tmp_path / "run", tmp_path / "alone", loss=1e-3, norm=1e-2)
+    check_like(tmp_path / "run", tmp_path / "alone", loss=1e-3, norm=1e-2, weight=1e-3)
     dtypes = {weight.dtype for weight in weights(tmp_path / "run", 12).values()}
     assert dtypes == {torch.float32}
 
