@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pdefm.data.batch import Batch
 from pdefm.files import write_json_atomic
 from pdefm.models.processing_pde import PDEProcessor
 from pdefm.train import ranks
@@ -45,6 +46,9 @@ def assemble_and_run(
         num_target_frames=trainee.task.num_target_frames,
     )
     validation = validation_batches(sources, recipe.data, processor)
+    rollouts: dict[str, list[Batch]] = {}
+    if num_predictions := recipe.train.eval_rollout_steps:
+        rollouts = validation_batches(sources, recipe.data, processor, num_predictions)
     lock = None
     try:
         with ranks.together("enter the run folder"):
@@ -59,7 +63,9 @@ def assemble_and_run(
                     listed = {name: texts for name, texts in dropped.items() if texts}
                     write_json_atomic(run_folder / "dropped.json", listed)
             made_with = identity(recipe, recipe.data.sources, sources) if engine.is_main else {}
-        session = Session(recipe, run_folder, engine, trainee, mixture, validation, made_with, lock)
+        session = Session(
+            recipe, run_folder, engine, trainee, mixture, validation, rollouts, made_with, lock
+        )
         summary = run_session(session)
     finally:
         if lock is not None:

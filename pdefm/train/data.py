@@ -213,10 +213,23 @@ def make_mixture(
 
 
 def validation_batches(
-    sources: Sequence[OpenedSource], section: DataSection, processor: PDEProcessor
+    sources: Sequence[OpenedSource],
+    section: DataSection,
+    processor: PDEProcessor,
+    num_predictions: int = 1,
 ) -> dict[str, list[Batch]]:
-    """The same evenly spread windows of every source, whatever the seed."""
-    history, horizon = processor.history, processor.horizon
+    """The same evenly spread windows of every source, whatever the seed.
+
+    Args:
+        sources: Opened.
+        section: Says how many windows.
+        processor: Says how long they are.
+        num_predictions: Predictions in a row that the targets are long enough for.
+
+    Raises:
+        DataError: A source whose trajectories are too short.
+    """
+    history, horizon = processor.history, processor.horizon * num_predictions
     batches: dict[str, list[Batch]] = {}
     for source in sources:
         pools = _windows(source.name, source.valid, history, horizon)

@@ -29,7 +29,7 @@ class Journal:
         if self.engine.is_main:
             append_text(self.path, json.dumps(line) + "\n")
         numbers = {k: v for k, v in line.items() if isinstance(v, int | float) and k != "step"}
-        for group in ("validation", "source_losses"):
+        for group in ("validation", "validation_rollout", "source_losses"):
             numbers |= {f"{group}/{k}": v for k, v in line.get(group, {}).items()}
         self.engine.log(numbers, line["step"])
 

@@ -16,6 +16,7 @@ from pdefm.data.mixture import MixtureDataset, StepSampler
 from pdefm.errors import NumericalError
 from pdefm.files import sync_path, write_json_atomic
 from pdefm.train import ranks
+from pdefm.train.best import keep_best
 from pdefm.train.checkpoint import (
     STATE_NAME,
     Retention,
@@ -235,7 +236,7 @@ class _Loop:
         return ranks.from_main(due)
 
     def validate(self, interrupted: Callable[[], bool] | None = None) -> None:
-        """One-step relative L2 of every source, without noise; changes nothing in training.
+        """Relative L2 of every source, without noise; changes nothing in training.
 
         Raises:
             Interrupted: ``interrupted`` said so between two batches; nothing is written.
@@ -244,18 +245,18 @@ class _Loop:
         session = self.session
         model = session.engine.unwrap(self.model)
         model.eval()
+        measure = partial(validation_errors, model, session.trainee.task)
+        device = session.engine.device
         try:
             with self.averaged():
-                self.errors = validation_errors(
-                    model,
-                    session.trainee.task,
-                    session.validation,
-                    session.engine.device,
-                    interrupted,
-                )
+                self.errors = measure(session.validation, device, interrupted)
+                rolled_out = measure(session.rollouts, device, interrupted)
         finally:
             model.train()
-        self.journal.write({"step": self.step, "validation": self.errors})
+        line: dict[str, Any] = {"step": self.step, "validation": self.errors}
+        if rolled_out:
+            line["validation_rollout"] = rolled_out
+        self.journal.write(line)
         self.logged_at += time.perf_counter() - before
 
     def averaged(self) -> AbstractContextManager[Any]:
@@ -290,6 +291,15 @@ class _Loop:
                 do="Lower train.learning_rate; the checkpoint before is intact",
             )
         self.logged_at += time.perf_counter() - before
+
+    def keep_best(self) -> None:
+        """Keep the best checkpoint apart, if it is a new one; all ranks call it."""
+        session = self.session
+        with ranks.together("keep the best checkpoint"):
+            if session.engine.is_main:
+                best = keep_best(session.run_folder, session.recipe.train)
+                if best is not None:
+                    self.journal.event(best[0], "best", error=best[1])
 
     def _write(self, folder: Path, *, bad: bool) -> None:
         """This rank's files of a checkpoint; of a bad one, nothing that could be published."""

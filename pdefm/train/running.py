@@ -71,6 +71,7 @@ def _train(loop: _Loop, advance: Callable[..., None]) -> int:
 
     if loop.validation_due():  # a signal came in its place
         _validate(loop, signal_number)
+    loop.keep_best()  # a kill may have come before
     while loop.step < section.max_steps:
         before = loop.step
         totals, norm = loop.train_step()
@@ -87,6 +88,7 @@ def _train(loop: _Loop, advance: Callable[..., None]) -> int:
                 shown["validation"] = sum(loop.errors.values()) / len(loop.errors)
         if asked or loop.step % section.save_steps == 0 or last:
             loop.save()
+            loop.keep_best()
             asked = asked or (0 if last else signal_number())  # it may come during the save
         if asked:
             return asked

@@ -44,6 +44,7 @@ class Session:
         trainee: What is trained.
         mixture: Training micro-batches.
         validation: Fixed batches of each source.
+        rollouts: The same with longer targets; empty if only one step is validated.
         made_with: What decides the numbers of the run; see :mod:`pdefm.train.identity`.
         lock: Of the run folder; ``None`` on all but the main process.
     """
@@ -54,5 +55,6 @@ class Session:
     trainee: Trainee
     mixture: Mixture
     validation: dict[str, list[Batch]]
+    rollouts: dict[str, list[Batch]]
     made_with: dict[str, Any]
     lock: RunLock | None = None
