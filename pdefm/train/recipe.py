@@ -97,8 +97,8 @@ class TrainSection(Section):
     keep_every_steps: int | None = Limits(default=None, ge=1)
     """Checkpoints of every so manieth step stay, too; by default none."""
     eval_rollout_steps: int = Limits(default=0, ge=0)
-    """Validate rollouts of so many predictions, too; 0 validates one step only. ``checkpoints/best``
-    is the checkpoint with the lowest error, of the rollouts if there are any."""
+    """Validate rollouts of so many predictions, too; 0 validates one step only.
+    ``checkpoints/best`` is the checkpoint of the lowest error, of rollouts if there are any."""
     bf16: bool = False
     """Matrix products in bfloat16; weights, Fourier transforms and losses stay in float32."""
     zero_stage: Literal[0, 1, 2, 3] | None = None
