@@ -26,7 +26,7 @@ def runs(
         return
     print_table(
         "runs",
-        ("run", "recipe", "state", "step", "of", "loss", "last checkpoint", "best", "error"),
+        ("run", "recipe", "state", "step", "of", "loss", "saved", "best", "error"),
         (
             (
                 str(run.path),
