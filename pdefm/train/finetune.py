@@ -21,6 +21,7 @@ from pdefm.train.data import (
     make_processor,
     open_sources,
 )
+from pdefm.train.ranks import explained_loss
 from pdefm.train.recipe import FinetuneRecipe
 from pdefm.train.run_folder import check_run_folder
 from pdefm.train.session import Trainee
@@ -57,6 +58,7 @@ def adapted_processor(base: PDEProcessor, sources: list[OpenedSource]) -> PDEPro
 
 
 @handled_signals()
+@explained_loss()
 def finetune(
     recipe: FinetuneRecipe, base_folder: Path, out: str | Path, *, overwrite: bool = False
 ) -> dict[str, Any]:

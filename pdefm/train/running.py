@@ -16,9 +16,6 @@ from pdefm.train.session import Session
 from pdefm.train.signals import deferred_signals, received, stopped
 from pdefm.train.validation import Interrupted, validation_errors
 
-# What the exchanges of gloo and NCCL say when the other side has died or hangs.
-LOST_CONTACT = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
-
 
 def run_session(session: Session) -> dict[str, Any]:
     """Train to the last step, from the last committed checkpoint if there is one.
@@ -125,7 +122,7 @@ def _final_errors(loop: _Loop) -> dict[str, float]:
 
 @contextmanager
 def _explained(session: Session) -> Iterator[None]:
-    """No memory, another process that died, a run folder that is gone, in a user's words."""
+    """No memory, or a run folder that is gone, in a user's words."""
     try:
         yield
     except EnvironmentFault:
@@ -134,12 +131,6 @@ def _explained(session: Session) -> Iterator[None]:
         raise
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         text = str(error).partition("\n")[0]
-        if any(word in text for word in LOST_CONTACT):
-            raise EnvironmentFault(
-                "another process of this run is gone",
-                got=text[:200],
-                do="Its own output says why. The same command goes on from the last checkpoint",
-            ) from error
         if type(error) is RuntimeError and "allocate memory" not in text:
             raise
         raise EnvironmentFault(

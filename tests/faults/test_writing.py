@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pdefm.train import checkpoint, loop
+from pdefm.train import assemble, checkpoint, loop
 from pdefm.train.checkpoint import Retention, committed_checkpoints, find_checkpoint, sweep
 from tests.faults.kit import (
     CONTEXT,
@@ -255,6 +255,20 @@ def test_a_process_that_dies_takes_the_others_with_it(tmp_path, recipe):
     assert time.monotonic() - begun < 30
     assert "another process of this run is gone" in ranks[0].message
     assert steps(tmp_path / "run") == [4]
+
+
+def test_a_process_that_dies_before_the_first_step_takes_the_others_with_it(tmp_path, recipe):
+    ranks = start_ranks(recipe, tmp_path / "run", on_rank(1, die_entering))
+    assert ranks[1].end() == -signal.SIGKILL
+    assert ranks[0].end(30) == 5, ranks[0].log.read_text()
+    assert "another process of this run is gone" in ranks[0].message
+
+
+def die_entering():
+    def die(*_, **__):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assemble.make_mixture = die
 
 
 def test_a_process_that_hangs_is_given_up_after_the_timeout(tmp_path):
