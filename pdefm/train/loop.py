@@ -196,13 +196,14 @@ class _Loop:
         self.logged_step = min(self.logged_step, self.step)
         return True
 
-    def log(self, totals: Tensor, norm: float) -> float:
-        """Write a training line; returns the loss of this step over all ranks."""
+    def log(self, totals: Tensor, norm: float) -> dict[str, float]:
+        """Write a training line; returns what of it the progress bar shows."""
         session = self.session
         loss = mean_loss(totals)
         now = time.perf_counter()
         elapsed, steps = now - self.logged_at, self.step - self.logged_step
         batch = session.recipe.train.global_batch_size
+        speed, wait = steps * batch / elapsed, min(self.waited / elapsed, 1.0)
         self.journal.write(
             {
                 "step": self.step,
@@ -211,8 +212,8 @@ class _Loop:
                 "learning_rate": learning_rate(session.recipe.train, self.step - 1),
                 "grad_norm": norm,
                 "samples_seen": self.step * batch,
-                "samples_per_second": steps * batch / elapsed,
-                "data_wait_fraction": min(self.waited / elapsed, 1.0),
+                "samples_per_second": speed,
+                "data_wait_fraction": wait,
                 "shares": session.mixture.shares(self.step),
                 "source_losses": {
                     source.name: float(total / count)
@@ -224,7 +225,7 @@ class _Loop:
             }
         )
         self.logged_at, self.logged_step, self.waited = now, self.step, 0.0
-        return loss
+        return {"loss": loss, "samples/s": speed, "data wait": wait}
 
     def validation_due(self) -> bool:
         """True if a run that goes on still owes the validation of its step."""

@@ -77,7 +77,7 @@ def _train(loop: _Loop, advance: Callable[..., None]) -> int:
             continue
         last = loop.step == section.max_steps
         if (loop.step % section.logging_steps == 0 or last) and math.isfinite(norm):
-            shown["loss"] = loop.log(totals, norm)
+            shown |= loop.log(totals, norm)
         asked = signal_number()
         if not asked and (loop.step % section.eval_steps == 0 or last):
             asked = _validate(loop, signal_number)
