@@ -39,22 +39,16 @@ def best_step(
     return step, score
 
 
-def keep_best(run_folder: Path, section: TrainSection) -> tuple[int, float] | None:
-    """Keep the best checkpoint as ``checkpoints/best`` unless it is already there.
-
-    Returns:
-        Step and error of a checkpoint that was kept now, else ``None``.
-    """
+def keep_best(run_folder: Path, section: TrainSection) -> None:
+    """Keep the best checkpoint as ``checkpoints/best`` unless it is already there."""
     if not (run_folder / "metrics.jsonl").exists():
-        return None
+        return
     best = best_step(read_metrics(run_folder), section.save_steps, section.max_steps)
     if best is None:
-        return None
+        return
     source = checkpoint_folder(run_folder, best[0])
     manifest, kept = source / MANIFEST, source.with_name(BEST_NAME) / MANIFEST
     if not manifest.is_file():  # it has gone, after it was kept
-        return None
-    if kept.is_file() and kept.read_bytes() == manifest.read_bytes():
-        return None
-    keep_apart(run_folder, best[0], BEST_NAME)
-    return best
+        return
+    if not kept.is_file() or kept.read_bytes() != manifest.read_bytes():
+        keep_apart(run_folder, best[0], BEST_NAME)

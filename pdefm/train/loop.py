@@ -298,9 +298,7 @@ class _Loop:
         session = self.session
         with ranks.together("keep the best checkpoint"):
             if session.engine.is_main:
-                best = keep_best(session.run_folder, session.recipe.train)
-                if best is not None:
-                    self.journal.event(best[0], "best", error=best[1])
+                keep_best(session.run_folder, session.recipe.train)
 
     def _write(self, folder: Path, *, bad: bool) -> None:
         """This rank's files of a checkpoint; of a bad one, nothing that could be published."""
