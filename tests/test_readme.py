@@ -43,6 +43,7 @@ def run(command, folder):
 
 @pytest.mark.timeout(600)
 def test_the_journeys_run_as_printed(tmp_path):
+    (tmp_path / "recipes").symlink_to(README.parent / "recipes")  # as in a clone
     run(["pdefm", "quickstart", *(f"--set={setting}" for setting in SHORT)], tmp_path)
     found = blocks(README.read_text())
     assert len(found) >= 6

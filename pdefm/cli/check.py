@@ -24,7 +24,7 @@ def check(
 
     Sizes are those of one process of --world.
 
-    Example: pdefm check medium --world 64 --gpu-memory 80 --set train.zero_stage=2
+    Example: pdefm check tiny --world 4 --gpu-memory 24
     """
     from pdefm.config import load_recipe
     from pdefm.train.check import check_recipe

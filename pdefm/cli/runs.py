@@ -26,7 +26,7 @@ def runs(
         return
     print_table(
         "runs",
-        ("run", "recipe", "state", "step", "of", "loss", "last checkpoint"),
+        ("run", "recipe", "state", "step", "of", "loss", "saved", "best", "error"),
         (
             (
                 str(run.path),
@@ -36,6 +36,8 @@ def runs(
                 run.max_steps,
                 "" if run.loss is None else run.loss,
                 "none" if run.checkpoint is None else run.checkpoint,
+                "" if run.best is None else run.best,
+                "" if run.best_error is None else run.best_error,
             )
             for run in found
         ),

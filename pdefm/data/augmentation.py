@@ -46,7 +46,7 @@ class Augmentation:
             option = "random_shift" if self.shift else "random_boost"
             raise RecipeError(
                 f"{where}: {option} needs a periodic axis",
-                got=example.boundary,
+                got=", ".join(sorted({side.value for pair in example.boundary for side in pair})),
                 do=f"Leave {option} out",
             )
         if self.rotation or self.reflection:

@@ -174,8 +174,8 @@ def _row_inverse(kept: KeptModes, axis: int, device: torch.device) -> Tensor:
     return _row_forward(kept, axis, device).T.contiguous()
 
 
-def _full_precision(device: torch.device) -> AbstractContextManager[Any]:
-    # FFTs have no bfloat16 kernels, and sums over the grid need float32 anyway.
+def full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """No automatic mixed precision inside the block, of which some kernels know nothing."""
     if torch.compiler.is_exporting():
         return nullcontext()  # exported graphs of other runtimes know no autocast
     return torch.autocast("cpu" if device.type == "meta" else device.type, enabled=False)
@@ -193,7 +193,7 @@ def to_spectrum(
     """
     B, *latent, D = values.shape
     n, device = len(latent), values.device
-    with _full_precision(device):
+    with full_precision(device):
         values = values.float()
         if not kept.by_products(transform):
             return _fft(values, kept)
@@ -219,7 +219,7 @@ def from_spectrum(
     """
     B, D, latent = spectrum.shape[0], spectrum.shape[-1], kept.latent
     n, device = len(latent), spectrum.device
-    with _full_precision(device):
+    with full_precision(device):
         values = spectrum.float()
         if not kept.by_products(transform):
             return _inverse_fft(values, kept)

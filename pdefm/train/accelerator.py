@@ -6,6 +6,7 @@ Everything that touches gradients, weights or optimizer state is collective: eve
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Any, cast
@@ -80,7 +81,7 @@ class Engine:
 
     def __init__(self, section: TrainSection, run_folder: Path | None, seed: int) -> None:
         from accelerate import Accelerator
-        from accelerate.utils import set_seed
+        from accelerate.utils import InitProcessGroupKwargs, set_seed
 
         self.section = section
         self.choice = choose_engine(section)
@@ -93,6 +94,9 @@ class Engine:
             log_with=tracker,
             project_dir=None if run_folder is None else str(run_folder),
             step_scheduler_with_optimizer=False,
+            kwargs_handlers=[
+                InitProcessGroupKwargs(timeout=timedelta(seconds=section.ddp_timeout))
+            ],
         )
         launched = int(os.environ.get("WORLD_SIZE", "1"))
         if launched != self.world_size:
@@ -155,7 +159,7 @@ class Engine:
     def prepare(self, model: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Any]:
         """Wrap both for the engine, with what the recipe says about memory and speed."""
         if self.section.gradient_checkpointing:
-            checkpoint_activations(model)
+            checkpoint_activations(model, compiled=self.section.compile)
         if self.section.compile:
             compile_parts(model)
         if self.section.bf16 and not isinstance(self.strategy, Replicated):

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pdefm.data.batch import Batch
 from pdefm.files import write_json_atomic
 from pdefm.models.processing_pde import PDEProcessor
 from pdefm.train import ranks
 from pdefm.train.accelerator import Engine
-from pdefm.train.data import OpenedSource, make_mixture, rollout_batches, validation_batches
+from pdefm.train.data import OpenedSource, make_mixture, validation_batches
 from pdefm.train.identity import identity
 from pdefm.train.lock import RunLock
 from pdefm.train.recipe import TrainingRecipe
@@ -45,7 +46,9 @@ def assemble_and_run(
         num_target_frames=trainee.task.num_target_frames,
     )
     validation = validation_batches(sources, recipe.data, processor)
-    rollouts = rollout_batches(sources, recipe.data, processor, recipe.train.eval_rollout_steps)
+    rollouts: dict[str, list[Batch]] = {}
+    if num_predictions := recipe.train.eval_rollout_steps:
+        rollouts = validation_batches(sources, recipe.data, processor, num_predictions)
     lock = None
     try:
         with ranks.together("enter the run folder"):
@@ -61,7 +64,7 @@ def assemble_and_run(
                     write_json_atomic(run_folder / "dropped.json", listed)
             made_with = identity(recipe, recipe.data.sources, sources) if engine.is_main else {}
         session = Session(
-            recipe, run_folder, engine, trainee, mixture, validation, made_with, lock, rollouts
+            recipe, run_folder, engine, trainee, mixture, validation, rollouts, made_with, lock
         )
         summary = run_session(session)
     finally:

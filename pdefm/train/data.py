@@ -212,26 +212,24 @@ def make_mixture(
     )
 
 
-def rollout_batches(
-    sources: Sequence[OpenedSource], section: DataSection, processor: PDEProcessor, num_steps: int
-) -> dict[str, list[Batch]]:
-    """As :func:`validation_batches`, with the frames of a rollout, or as many as there are."""
-    if not num_steps:
-        return {}
-    frames = min(s.valid.num_frames(i) for s in sources for i in range(len(s.valid)))
-    horizon = processor.horizon
-    steps = max(1, min(num_steps, frames - processor.history) // horizon)
-    return validation_batches(sources, section, processor, steps * horizon)
-
-
 def validation_batches(
     sources: Sequence[OpenedSource],
     section: DataSection,
     processor: PDEProcessor,
-    num_target_frames: int | None = None,
+    num_predictions: int = 1,
 ) -> dict[str, list[Batch]]:
-    """The same evenly spread windows of every source, whatever the seed."""
-    history, horizon = processor.history, num_target_frames or processor.horizon
+    """The same evenly spread windows of every source, whatever the seed.
+
+    Args:
+        sources: Opened.
+        section: Says how many windows.
+        processor: Says how long they are.
+        num_predictions: Predictions in a row that the targets are long enough for.
+
+    Raises:
+        DataError: A source whose trajectories are too short.
+    """
+    history, horizon = processor.history, processor.horizon * num_predictions
     batches: dict[str, list[Batch]] = {}
     for source in sources:
         pools = _windows(source.name, source.valid, history, horizon)

@@ -38,6 +38,7 @@ from pdefm.train.data import (
     open_sources,
     validation_batches,
 )
+from pdefm.train.ranks import explained_loss
 from pdefm.train.recipe import FinetuneRecipe
 from pdefm.train.run_folder import RECIPE_NAME, check_run_folder, is_run_folder
 from pdefm.train.session import Trainee
@@ -77,6 +78,7 @@ def adapted_processor(base: PDEProcessor, sources: list[OpenedSource]) -> PDEPro
 
 
 @handled_signals()
+@explained_loss()
 def finetune(
     recipe: FinetuneRecipe,
     base_folder: Path,

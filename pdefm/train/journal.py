@@ -29,7 +29,7 @@ class Journal:
         if self.engine.is_main:
             append_text(self.path, json.dumps(line) + "\n")
         numbers = {k: v for k, v in line.items() if isinstance(v, int | float) and k != "step"}
-        for group in ("validation", "source_losses"):
+        for group in ("validation", "validation_rollout", "source_losses"):
             numbers |= {f"{group}/{k}": v for k, v in line.get(group, {}).items()}
         self.engine.log(numbers, line["step"])
 
@@ -49,17 +49,6 @@ class Journal:
         """True if a validation of that step is written down."""
         lines = read_metrics(self.path.parent) if self.path.exists() else []
         return any(line["step"] == step and "validation" in line for line in lines)
-
-
-def validation_scores(run_folder: Path) -> list[tuple[int, float]]:
-    """Step and mean error of every validation, of rollouts where they were validated."""
-    lines = read_metrics(run_folder) if (run_folder / "metrics.jsonl").exists() else []
-    found: dict[int, float] = {}
-    for line in lines:
-        errors = line.get("validation_rollout") or line.get("validation")
-        if errors:
-            found[line["step"]] = sum(errors.values()) / len(errors)
-    return sorted(found.items())
 
 
 def read_metrics(run_folder: Path) -> list[dict[str, Any]]:

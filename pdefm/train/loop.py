@@ -16,19 +16,19 @@ from pdefm.data.mixture import MixtureDataset, StepSampler
 from pdefm.errors import NumericalError
 from pdefm.files import sync_path, write_json_atomic
 from pdefm.train import ranks
+from pdefm.train.best import is_stale, keep_best
 from pdefm.train.checkpoint import (
     STATE_NAME,
     Retention,
     committed_checkpoints,
     discard_after,
-    keep_apart,
     load_state,
     save_checkpoint,
 )
 from pdefm.train.data import noise_generator
 from pdefm.train.ema import ExponentialAverage
 from pdefm.train.guards import Guard
-from pdefm.train.journal import Journal, validation_scores
+from pdefm.train.journal import Journal
 from pdefm.train.optim import learning_rate, make_optimizer
 from pdefm.train.resume import IDENTITY_NAME, find_resume
 from pdefm.train.rng import load_rng, save_rng
@@ -196,13 +196,14 @@ class _Loop:
         self.logged_step = min(self.logged_step, self.step)
         return True
 
-    def log(self, totals: Tensor, norm: float) -> float:
-        """Write a training line; returns the loss of this step over all ranks."""
+    def log(self, totals: Tensor, norm: float) -> dict[str, float]:
+        """Write a training line; returns what of it the progress bar shows."""
         session = self.session
         loss = mean_loss(totals)
         now = time.perf_counter()
         elapsed, steps = now - self.logged_at, self.step - self.logged_step
         batch = session.recipe.train.global_batch_size
+        speed, wait = steps * batch / elapsed, min(self.waited / elapsed, 1.0)
         self.journal.write(
             {
                 "step": self.step,
@@ -211,8 +212,8 @@ class _Loop:
                 "learning_rate": learning_rate(session.recipe.train, self.step - 1),
                 "grad_norm": norm,
                 "samples_seen": self.step * batch,
-                "samples_per_second": steps * batch / elapsed,
-                "data_wait_fraction": min(self.waited / elapsed, 1.0),
+                "samples_per_second": speed,
+                "data_wait_fraction": wait,
                 "shares": session.mixture.shares(self.step),
                 "source_losses": {
                     source.name: float(total / count)
@@ -224,7 +225,7 @@ class _Loop:
             }
         )
         self.logged_at, self.logged_step, self.waited = now, self.step, 0.0
-        return loss
+        return {"loss": loss, "samples/s": speed, "data wait": wait}
 
     def validation_due(self) -> bool:
         """True if a run that goes on still owes the validation of its step."""
@@ -236,7 +237,7 @@ class _Loop:
         return ranks.from_main(due)
 
     def validate(self, interrupted: Callable[[], bool] | None = None) -> None:
-        """One-step relative L2 of every source, without noise; changes nothing in training.
+        """Relative L2 of every source, without noise; changes nothing in training.
 
         Raises:
             Interrupted: ``interrupted`` said so between two batches; nothing is written.
@@ -245,35 +246,19 @@ class _Loop:
         session = self.session
         model = session.engine.unwrap(self.model)
         model.eval()
+        measure = partial(validation_errors, model, session.trainee.task)
+        device = session.engine.device
         try:
             with self.averaged():
-                task, device = session.trainee.task, session.engine.device
-                self.errors = validation_errors(
-                    model, task, session.validation, device, interrupted
-                )
-                rollouts = validation_errors(model, task, session.rollouts, device, interrupted)
+                self.errors = measure(session.validation, device, interrupted)
+                rolled_out = measure(session.rollouts, device, interrupted)
         finally:
             model.train()
-        line = {"step": self.step, "validation": self.errors}
-        self.journal.write(line | ({"validation_rollout": rollouts} if rollouts else {}))
+        line: dict[str, Any] = {"step": self.step, "validation": self.errors}
+        if rolled_out:
+            line["validation_rollout"] = rolled_out
+        self.journal.write(line)
         self.logged_at += time.perf_counter() - before
-
-    def standing(self) -> tuple[int, bool]:
-        """Step of the best validation (0 before the first), and whether to stop early."""
-        patience = self.session.recipe.train.early_stopping_patience
-        best, stop = 0, False
-        if self.session.engine.is_main and patience is not None:
-            scores = validation_scores(self.session.run_folder)
-            if scores:
-                place = min(range(len(scores)), key=lambda i: scores[i][1])
-                best, stop = scores[place][0], len(scores) - 1 - place >= patience
-        return ranks.from_main((best, stop))
-
-    def keep_best(self) -> None:
-        """Keep the checkpoint of this step apart, where it is never pruned."""
-        with ranks.together("keep the best checkpoint"):
-            if self.session.engine.is_main:
-                keep_apart(self.session.run_folder, self.step)
 
     def averaged(self) -> AbstractContextManager[Any]:
         """Inside the block the model has the weights that are published."""
@@ -307,6 +292,21 @@ class _Loop:
                 do="Lower train.learning_rate; the checkpoint before is intact",
             )
         self.logged_at += time.perf_counter() - before
+
+    def is_stale(self) -> bool:
+        """True if the recipe's patience with the validations is over; all ranks call it."""
+        session, stale = self.session, False
+        patience = session.recipe.train.early_stopping_patience
+        if session.engine.is_main:
+            stale = is_stale(session.run_folder, patience)
+        return False if patience is None else ranks.from_main(stale)
+
+    def keep_best(self) -> None:
+        """Keep the best checkpoint apart, if it is a new one; all ranks call it."""
+        session = self.session
+        with ranks.together("keep the best checkpoint"):
+            if session.engine.is_main:
+                keep_best(session.run_folder, session.recipe.train)
 
     def _write(self, folder: Path, *, bad: bool) -> None:
         """This rank's files of a checkpoint; of a bad one, nothing that could be published."""

@@ -18,6 +18,7 @@ from pdefm.train.data import (
     make_processor,
     open_sources,
 )
+from pdefm.train.ranks import explained_loss
 from pdefm.train.recipe import ModelSection, PretrainRecipe
 from pdefm.train.run_folder import check_run_folder
 from pdefm.train.session import Trainee
@@ -78,6 +79,7 @@ def build_model(
 
 
 @handled_signals()
+@explained_loss()
 def pretrain(recipe: PretrainRecipe, out: str | Path, *, overwrite: bool = False) -> dict[str, Any]:
     """Train from scratch, or continue the run that ``out`` holds.
 

@@ -13,6 +13,8 @@ from torch import distributed
 from pdefm.errors import EnvironmentFault, PdefmError
 
 Value = TypeVar("Value")
+# What the exchanges of gloo and NCCL say when the other side has died or hangs.
+LOST_CONTACT = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
 
 
 def rank() -> int:
@@ -74,6 +76,26 @@ def together(task: str) -> Iterator[None]:
         if failure is not None:
             kind, text = failure
             raise kind(f"process {number} failed to {task}: {text}")
+
+
+@contextmanager
+def explained_loss() -> Iterator[None]:
+    """Say in a user's words that another process has died or hangs; also a decorator.
+
+    Raises:
+        EnvironmentFault: An exchange failed.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error).partition("\n")[0]
+        if not any(word in text for word in LOST_CONTACT):
+            raise
+        raise EnvironmentFault(
+            "another process of this run is gone",
+            got=text[:200],
+            do="Its own output says why. The same command goes on from the last checkpoint",
+        ) from error
 
 
 def _kind(error: Exception) -> type[PdefmError]:

@@ -97,10 +97,10 @@ class TrainSection(Section):
     keep_every_steps: int | None = Limits(default=None, ge=1)
     """Checkpoints of every so manieth step stay, too; by default none."""
     eval_rollout_steps: int = Limits(default=0, ge=0)
-    """Validate with rollouts of so many frames too; 0 validates one step only."""
+    """Validate rollouts of so many predictions, too; 0 validates one step only.
+    ``checkpoints/best`` is the checkpoint of the lowest error, of rollouts if there are any."""
     early_stopping_patience: int | None = Limits(default=None, ge=1)
-    """Stop after so many validations without a better one (of rollouts, where they are validated);
-    the best checkpoint is kept as ``checkpoints/best``."""
+    """Stop after so many validations without a better one, of rollouts if there are any."""
     bf16: bool = False
     """Matrix products in bfloat16; weights, Fourier transforms and losses stay in float32."""
     zero_stage: Literal[0, 1, 2, 3] | None = None
@@ -116,6 +116,8 @@ class TrainSection(Section):
     """Compile the parts of the model; pays off on GPUs, after a minute."""
     deterministic: bool = True
     """Deterministic kernels: the same seed gives the same bits on the same machine."""
+    ddp_timeout: float = Limits(default=1800, gt=0)
+    """Seconds that the processes wait for one that hangs before the run ends."""
     report_to: Literal["tensorboard", "none"] = "tensorboard"
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pdefm.train.best import best_step
 from pdefm.train.checkpoint import committed_checkpoints
 from pdefm.train.journal import read_metrics
 from pdefm.train.run_folder import RECIPE_NAME, is_run_folder
@@ -23,6 +24,8 @@ class ListedRun:
         max_steps: Of the recipe.
         loss: Last logged training loss.
         checkpoint: Step of the last committed checkpoint.
+        best: Step of the checkpoint with the lowest validation error, kept as ``checkpoints/best``.
+        best_error: That error.
         idle_seconds: Since the last line.
     """
 
@@ -33,6 +36,8 @@ class ListedRun:
     max_steps: int
     loss: float | None
     checkpoint: int | None
+    best: int | None
+    best_error: float | None
     idle_seconds: float
 
 
@@ -58,6 +63,7 @@ def _listed(folder: Path) -> ListedRun:
     idle = max(0.0, time.time() - newest)
     finished = bool(checkpoints) and checkpoints[-1][0] >= max_steps
     state = "finished" if finished else "running" if idle < FRESH_SECONDS else "stopped"
+    best = best_step(lines, recipe["train"]["save_steps"], max_steps)
     return ListedRun(
         folder,
         recipe["name"],
@@ -66,5 +72,6 @@ def _listed(folder: Path) -> ListedRun:
         max_steps,
         training[-1]["loss"] if training else None,
         checkpoints[-1][0] if checkpoints else None,
+        *(best or (None, None)),
         idle,
     )

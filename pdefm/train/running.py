@@ -11,13 +11,12 @@ import torch
 from pdefm.errors import EnvironmentFault
 from pdefm.progress import progress
 from pdefm.train import ranks
+from pdefm.train.best import best_step
+from pdefm.train.journal import read_metrics
 from pdefm.train.loop import _Loop
 from pdefm.train.session import Session
 from pdefm.train.signals import deferred_signals, received, stopped
 from pdefm.train.validation import Interrupted, validation_errors
-
-# What the exchanges of gloo and NCCL say when the other side has died or hangs.
-LOST_CONTACT = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
 
 
 def run_session(session: Session) -> dict[str, Any]:
@@ -52,11 +51,12 @@ def run_session(session: Session) -> dict[str, Any]:
             engine.close()
             raise stopped(signal_number, loop.step)
         errors = loop.errors or _final_errors(loop)
-        best = loop.standing()[0]
+        lines = read_metrics(session.run_folder) if engine.is_main else []
+        best = best_step(lines, section.save_steps, section.max_steps)
     engine.close()
     return {
         "step": loop.step,
-        **({"best_step": best} if best else {}),
+        **({"best_step": best[0]} if best else {}),
         "validation": errors,
         "seconds": time.perf_counter() - start,
         "resumed_from": resumed_from,
@@ -73,7 +73,8 @@ def _train(loop: _Loop, advance: Callable[..., None]) -> int:
 
     if loop.validation_due():  # a signal came in its place
         _validate(loop, signal_number)
-    stop = loop.standing()[1]
+    loop.keep_best()  # a kill may have come before
+    stop = loop.is_stale()
     while loop.step < section.max_steps and not stop:
         before = loop.step
         totals, norm = loop.train_step()
@@ -82,23 +83,21 @@ def _train(loop: _Loop, advance: Callable[..., None]) -> int:
             continue
         last = loop.step == section.max_steps
         if (loop.step % section.logging_steps == 0 or last) and math.isfinite(norm):
-            shown["loss"] = loop.log(totals, norm)
-        asked, is_best = signal_number(), False
+            shown |= loop.log(totals, norm)
+        asked = signal_number()
         if not asked and (loop.step % section.eval_steps == 0 or last):
             asked = _validate(loop, signal_number)
-            best, stop = loop.standing()
-            is_best = not asked and best == loop.step
+            stop = loop.is_stale()
             if loop.errors:
                 shown["validation"] = sum(loop.errors.values()) / len(loop.errors)
-        if asked or loop.step % section.save_steps == 0 or last or is_best or stop:
+        if asked or loop.step % section.save_steps == 0 or last or stop:
             loop.save()
-            if is_best:
-                loop.keep_best()
+            loop.keep_best()
             asked = asked or (0 if last else signal_number())  # it may come during the save
         if asked:
             return asked
         if stop:
-            loop.journal.event(loop.step, "stopped early", best=loop.standing()[0])
+            loop.journal.event(loop.step, "stopped early")
         advance(1, **shown)
     return 0
 
@@ -132,7 +131,7 @@ def _final_errors(loop: _Loop) -> dict[str, float]:
 
 @contextmanager
 def _explained(session: Session) -> Iterator[None]:
-    """No memory, another process that died, a run folder that is gone, in a user's words."""
+    """No memory, or a run folder that is gone, in a user's words."""
     try:
         yield
     except EnvironmentFault:
@@ -141,12 +140,6 @@ def _explained(session: Session) -> Iterator[None]:
         raise
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         text = str(error).partition("\n")[0]
-        if any(word in text for word in LOST_CONTACT):
-            raise EnvironmentFault(
-                "another process of this run is gone",
-                got=text[:200],
-                do="Its own output says why. The same command goes on from the last checkpoint",
-            ) from error
         if type(error) is RuntimeError and "allocate memory" not in text:
             raise
         raise EnvironmentFault(

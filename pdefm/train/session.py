@@ -1,7 +1,7 @@
 """What a run is made of."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,8 @@ class Session:
         trainee: What is trained.
         mixture: Training micro-batches.
         validation: Fixed batches of each source.
+        rollouts: The same with longer targets; empty if only one step is validated.
         made_with: What decides the numbers of the run; see :mod:`pdefm.train.identity`.
-        rollouts: Validation batches with the frames of a whole rollout; may be empty.
         lock: Of the run folder; ``None`` on all but the main process.
     """
 
@@ -55,6 +55,6 @@ class Session:
     trainee: Trainee
     mixture: Mixture
     validation: dict[str, list[Batch]]
+    rollouts: dict[str, list[Batch]]
     made_with: dict[str, Any]
     lock: RunLock | None = None
-    rollouts: dict[str, list[Batch]] = field(default_factory=dict)

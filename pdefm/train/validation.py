@@ -26,7 +26,7 @@ def validation_errors(
     device: torch.device | str = "cpu",
     interrupted: Callable[[], bool] | None = None,
 ) -> dict[str, float]:
-    """Mean one-step relative L2 error of every source.
+    """Mean relative L2 error of every source, over samples and target frames.
 
     Raises:
         Interrupted: ``interrupted``, asked before each batch, said so.

@@ -237,7 +237,7 @@ def test_tables_for_people_hold_the_numbers(call, tiny_run, arrays, tmp_path):
 def test_stdout_holds_the_result_alone_even_if_a_library_talks(call, monkeypatch, tiny_run):
     from pdefm.train import check
 
-    def talkative(_):
+    def talkative(_, **__):
         sys.stdout.write("a library says hello\n")
         return {"parameters": 1}
 
@@ -255,7 +255,7 @@ def test_only_the_first_of_many_processes_prints(call, monkeypatch):
 def test_control_c_is_one_line(call, monkeypatch, tiny_run):
     from pdefm.train import check
 
-    def interrupt(_):
+    def interrupt(_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(check, "check_recipe", interrupt)

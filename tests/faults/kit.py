@@ -236,15 +236,20 @@ def _slow(seconds: float, where: str) -> None:
 
 def die_at(step: int) -> Hook:
     """Die as on a lost machine in a training step."""
-    return partial(_die_at, step)
+    return partial(_send_at, step, signal.SIGKILL)
 
 
-def _die_at(step: int) -> None:
+def hang_at(step: int) -> Hook:
+    """Stand still from a training step on."""
+    return partial(_send_at, step, signal.SIGSTOP)
+
+
+def _send_at(step: int, number: int) -> None:
     run = loop._Loop.train_step
 
     def train_step(self: loop._Loop) -> Any:
         if self.step + 1 == step:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
         return run(self)
 
     loop._Loop.train_step = train_step

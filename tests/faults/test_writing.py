@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from pdefm.train import checkpoint, loop
+from pdefm.train import assemble, checkpoint, loop
 from pdefm.train.checkpoint import Retention, committed_checkpoints, find_checkpoint, sweep
 from tests.faults.kit import (
     CONTEXT,
     announce,
     die_at,
+    hang_at,
     on_rank,
     prepare,
     slow,
@@ -254,6 +255,33 @@ def test_a_process_that_dies_takes_the_others_with_it(tmp_path, recipe):
     assert time.monotonic() - begun < 30
     assert "another process of this run is gone" in ranks[0].message
     assert steps(tmp_path / "run") == [4]
+
+
+def test_a_process_that_dies_before_the_first_step_takes_the_others_with_it(tmp_path, recipe):
+    ranks = start_ranks(recipe, tmp_path / "run", on_rank(1, die_entering))
+    assert ranks[1].end() == -signal.SIGKILL
+    assert ranks[0].end(30) == 5, ranks[0].log.read_text()
+    assert "another process of this run is gone" in ranks[0].message
+
+
+def die_entering():
+    def die(*_, **__):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assemble.make_mixture = die
+
+
+def test_a_process_that_hangs_is_given_up_after_the_timeout(tmp_path):
+    recipe = prepare(tmp_path, ddp_timeout=4)
+    ranks = start_ranks(recipe, tmp_path / "run", announce, on_rank(1, hang_at(6)))
+    ranks[0].wait_for("step 6")
+    begun = time.monotonic()
+    assert ranks[0].end(30) == 5, ranks[0].log.read_text()
+    assert time.monotonic() - begun < 15
+    assert "another process of this run is gone" in ranks[0].message
+    assert steps(tmp_path / "run") == [4]
+    ranks[1].send(signal.SIGKILL)
+    assert ranks[1].end() == -signal.SIGKILL
 
 
 def test_processes_that_do_not_share_a_disk_are_refused(tmp_path, recipe):

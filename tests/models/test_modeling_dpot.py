@@ -160,6 +160,20 @@ def test_bfloat16_autocast_stays_close():
     assert 1e-5 < error < 0.05  # bfloat16 was used, and its eight bits were enough
 
 
+@pytest.mark.parametrize("mixer", ["afno", "fno", "axial_attention"])
+def test_bfloat16_autocast_gives_nearly_the_same_gradients(mixer):
+    model, history = tiny_model(mixer=mixer, num_modes=2).train(), frames()
+    gradients = []
+    for enabled in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            prediction = model(history).prediction
+        (prediction.float() - history[:, -1:]).square().mean().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    error = (gradients[1] - gradients[0]).norm() / gradients[0].norm()
+    assert 1e-5 < error < 0.05
+
+
 def test_a_sample_does_not_see_the_others_of_its_batch():
     model, history = tiny_model(), frames(batch=4)
     torch.testing.assert_close(model(history).prediction[2:3], model(history[2:3]).prediction)

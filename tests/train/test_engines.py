@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -55,16 +56,17 @@ def alone(tmp_path_factory, tiny_run):
     return out
 
 
-def check_like(out, alone, steps=12, loss=1e-5):
+def check_like(out, alone, steps=12, loss=1e-5, norm=1e-3, weight=1e-4):
     pairs = zip(training_lines(out), training_lines(alone), strict=True)
     for found, expected in list(pairs)[:steps]:
         assert found["step"] == expected["step"]
         assert found["shares"] == expected["shares"]
         assert found["loss"] == pytest.approx(expected["loss"], rel=loss)
-        assert found["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-3)
-    torch.testing.assert_close(weights(out, 12), weights(alone, 12), rtol=1e-3, atol=1e-4)
+        assert found["grad_norm"] == pytest.approx(expected["grad_norm"], rel=norm)
+    torch.testing.assert_close(weights(out, 12), weights(alone, 12), rtol=1e-3, atol=weight)
 
 
+@pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs DeepSpeed, which only Linux has")
 def test_zero_2_killed_resumed_and_shrunk_equals_one_process(tmp_path, tiny_run, alone):
     recipe = tiny_recipe(tiny_run.sources, zero_stage=2, **CLIPPED)
     recipe = write_recipe(tmp_path / "recipe.yaml", recipe)
@@ -142,7 +144,7 @@ def test_bf16_and_checkpointed_activations_train_under_every_engine(tmp_path, ti
     recipe = tiny_recipe(tiny_run.sources, **ENGINES[name], **options)
     recipe = write_recipe(tmp_path / "recipe.yaml", recipe)
     run(TWO, recipe, tmp_path / "run")
-    check_like(tmp_path / "run", tmp_path / "alone", loss=1e-3)
+    check_like(tmp_path / "run", tmp_path / "alone", loss=1e-3, norm=1e-2, weight=1e-3)
     dtypes = {weight.dtype for weight in weights(tmp_path / "run", 12).values()}
     assert dtypes == {torch.float32}
 
@@ -236,7 +238,7 @@ def test_a_file_for_accelerate_is_there_for_every_engine():
     files = {path.stem: path.read_text() for path in (recipes_folder() / "accelerate").iterdir()}
     assert files.keys() == LAUNCHED.keys() | {"cpu", "single_gpu"}
     for name, text in files.items():
-        values = parse_yaml(text)
+        values = parse_yaml(text, name)
         settings = values.get("deepspeed_config", {})
         offloaded = settings.get("offload_optimizer_device") == "cpu"
         stage, fsdp = settings.get("zero_stage", 0), values["distributed_type"] == "FSDP"

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pdefm.models.spectral import full_precision
+
 
 class _Fold(torch.autograd.Function):
     """Both results of :func:`fold_frame_weights`, with one gradient of the large weight."""
@@ -52,4 +54,5 @@ def fold_frame_weights(
         phase: Factor phi of every frame and input channel.
         projection: A, what the patch features pass before they are aggregated.
     """
-    return _Fold.apply(weight, phase, projection)
+    with full_precision(weight.device):  # or the gradients would meet another precision
+        return _Fold.apply(weight, phase, projection)

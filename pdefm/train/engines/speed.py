@@ -26,11 +26,18 @@ def _contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any
     return computed_again_whole(), computed_again_whole()
 
 
-def checkpoint_activations(model: nn.Module) -> None:
-    """Blocks keep their input only and are computed again in the backward pass."""
+def checkpoint_activations(model: nn.Module, *, compiled: bool = False) -> None:
+    """Blocks keep their input only and are computed again in the backward pass.
+
+    Args:
+        model: The network, tuned or not.
+        compiled: The blocks are going to be compiled, so that their parts keep nothing anyway.
+    """
     network = _network(model, "train.gradient_checkpointing")
     # The blocks draw no random numbers, so there is no generator to wind back.
-    options = {"use_reentrant": False, "preserve_rng_state": False, "context_fn": _contexts}
+    options: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
+    if not compiled:  # the compiler takes no contexts but its own
+        options["context_fn"] = _contexts
     network.activation_checkpointing_enable(options)
 
 
