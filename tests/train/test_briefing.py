@@ -6,7 +6,8 @@ import torch
 from pdefm.errors import DataError, RecipeError
 from pdefm.train.briefing import Measured, parse_budget, steps_within
 from pdefm.train.finetune import finetune
-from pdefm.train.journal import read_metrics, validation_scores
+from pdefm.train.journal import read_metrics
+from pdefm.train.run_listing import list_runs
 from tests.tiny import tiny_finetune, waves, write_waves
 from tests.train.runs import StoppedError, equal, stop_at, training_lines, weights
 
@@ -77,6 +78,7 @@ def test_it_stops_early_and_keeps_best_and_last(lake, tiny_run, tmp_path):
     train = {
         "max_steps": 40,
         "eval_steps": 2,
+        "save_steps": 2,
         "learning_rate": 0.5,
         "warmup_steps": 0,
         "early_stopping_patience": 2,
@@ -86,8 +88,7 @@ def test_it_stops_early_and_keeps_best_and_last(lake, tiny_run, tmp_path):
     out = tmp_path / "run"
     summary = finetune(recipe, tiny_run.model, out)
     assert summary["step"] < 40
-    scores = validation_scores(out)
-    assert summary["best_step"] == min(scores, key=lambda pair: pair[1])[0]
+    assert summary["best_step"] == list_runs(out)[0].best
     assert summary["step"] == summary["best_step"] + 4
     assert (out / "checkpoints" / "best" / "model" / "adapter_model.safetensors").is_file()
     assert (out / "checkpoints" / f"step-{summary['step']:06d}").is_dir()
