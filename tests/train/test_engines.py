@@ -93,6 +93,7 @@ def test_zero_2_killed_resumed_and_shrunk_equals_one_process(tmp_path, tiny_run,
     assert event["reason"] == "optimizer state of 2 processes converted for 1"
     check_like(fewer, alone)
     assert sorted(path.name for path in (fewer / "checkpoints").iterdir()) == [
+        "best",
         "step-000008",
         "step-000012",
     ]
