@@ -64,6 +64,15 @@ class Scale:
         return fields * self.std + self.mean
 
 
+def _normalized(name: str, value: Tensor, entry: Mapping[str, Any]) -> Tensor:
+    """A scalar of the equation as ``conditions`` or ``targets`` say."""
+    if entry["log"]:
+        if not bool((value > 0).all()):
+            raise DataError(f"{name} must be positive", got=float(value.min()))
+        value = value.log()
+    return (value - entry["mean"]) / entry["std"]
+
+
 class PDEProcessor(ProcessorMixin):
     """Physical units to normalised values and back, saved beside the weights.
 
@@ -85,6 +94,8 @@ class PDEProcessor(ProcessorMixin):
         shift_invariant: True if training moved every sample at random along the periodic axes; a
             rollout then moves the grid from step to step, so that errors at the seams of patches do
             not add up.
+        targets: Parameters of the equation that a task's head estimates, scaled like the
+            conditions.
 
     Raises:
         ModelError: Unknown normalisation, or a field without statistics.
@@ -104,6 +115,7 @@ class PDEProcessor(ProcessorMixin):
         shift_invariant: bool = False,
         conditions: dict[str, dict[str, Any]] | None = None,
         min_history: int | None = None,
+        targets: dict[str, dict[str, Any]] | None = None,
     ) -> None:
         super().__init__()
         if normalization not in NORMALIZATIONS:
@@ -124,6 +136,7 @@ class PDEProcessor(ProcessorMixin):
         self.dt = dt
         self.resolutions = resolutions
         self.shift_invariant = shift_invariant
+        self.targets = {} if targets is None else targets
         self.conditions = {} if conditions is None else conditions
         self.min_history = history if min_history is None else min_history
 
@@ -153,10 +166,21 @@ class PDEProcessor(ProcessorMixin):
             mean = sample_mean(history, mask)
             std = sample_mean((history - mean).square(), mask).sqrt()
             return Scale(mean, _usable(std, mean))
-        shape = (1, 1, len(names)) + (1,) * (history.ndim - 3)
+        return self.field_scale(names, history)
+
+    def field_scale(
+        self, names: Sequence[str], like: Float[Tensor, "batch time channel *space"]
+    ) -> Scale:
+        """Statistics of the fields, whatever the normalisation.
+
+        Args:
+            names: Known fields.
+            like: Gives number of axes, dtype and device.
+        """
+        shape = (1, 1, len(names)) + (1,) * (like.ndim - 3)
         mean, std = (
             torch.tensor(
-                [self.fields[n][key] for n in names], dtype=history.dtype, device=history.device
+                [self.fields[n][key] for n in names], dtype=like.dtype, device=like.device
             ).view(shape)
             for key in ("mean", "std")
         )
@@ -183,19 +207,41 @@ class PDEProcessor(ProcessorMixin):
         if "boundary" in self.conditions and boundary is not None:
             inputs["boundary"] = boundary
         if "dt" in self.conditions and dt is not None:
-            inputs["dt"] = self._condition("dt", dt)
+            inputs["dt"] = _normalized("dt", dt, self.conditions["dt"])
         known = {name: v for name, v in (parameters or {}).items() if name in self.conditions}
         if known:
-            inputs["parameters"] = {name: self._condition(name, v) for name, v in known.items()}
+            inputs["parameters"] = {
+                name: _normalized(name, v, self.conditions[name]) for name, v in known.items()
+            }
         return inputs
 
-    def _condition(self, name: str, value: Tensor) -> Tensor:
-        entry = self.conditions[name]
-        if entry["log"]:
-            if not bool((value > 0).all()):
-                raise DataError(f"{name} must be positive", got=float(value.min()))
-            value = value.log()
-        return (value - entry["mean"]) / entry["std"]
+    def normalize_targets(
+        self, parameters: Mapping[str, Float[Tensor, " batch"]]
+    ) -> Float[Tensor, "batch target"]:
+        """The parameters that are estimated, in the order of ``targets``, normalised.
+
+        Raises:
+            DataError: One that is missing, or cannot be.
+        """
+        if missing := [name for name in self.targets if name not in parameters]:
+            raise DataError(
+                f"the data have no parameter '{missing[0]}' to estimate",
+                got=", ".join(parameters) or "no parameters",
+                do=nearest_name_hint(missing[0], list(parameters)),
+            )
+        return torch.stack(
+            [_normalized(name, parameters[name], entry) for name, entry in self.targets.items()], 1
+        )
+
+    def denormalize_targets(
+        self, values: Float[Tensor, "batch target"]
+    ) -> Float[Tensor, "batch target"]:
+        """Undo :meth:`normalize_targets`."""
+        columns = []
+        for column, entry in zip(values.unbind(1), self.targets.values(), strict=True):
+            value = column * entry["std"] + entry["mean"]
+            columns.append(value.exp() if entry["log"] else value)
+        return torch.stack(columns, 1)
 
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]  # theirs takes text
         self, trajectory: Trajectory

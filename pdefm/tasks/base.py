@@ -1,7 +1,8 @@
 """The contract of a task."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 
 from pdefm.config import Section
 from pdefm.data.batch import Batch
+from pdefm.data.trajectory import Trajectory
+from pdefm.errors import ModelError
 from pdefm.models.dpot.configuration_dpot import DPOTConfig
 from pdefm.models.processing_pde import PDEProcessor, Scale
 
@@ -23,6 +26,33 @@ class Prepared:
     mask: Tensor | None
     num_steps: int = 1
     """Predictions in a row."""
+    extras: dict[str, Any] = field(default_factory=dict)
+    """What the task's head needs beside the model's output."""
+
+
+@dataclass(frozen=True)
+class FieldPlan:
+    """What becomes of a base's fields.
+
+    Args:
+        added: New fields, and the known field whose weights each starts from (``None``: zero).
+        dropped: Fields that are forgotten.
+        kept: Fields that stay.
+    """
+
+    added: dict[str, str | None]
+    dropped: list[str]
+    kept: list[str]
+
+    def lines(self) -> list[str]:
+        """The difference, a line a field; nothing if there is none."""
+        if not self.added and not self.dropped:
+            return []
+        return [
+            *(f"+ {name} (from {like or 'zero'})" for name, like in self.added.items()),
+            *(f"- {name}" for name in self.dropped),
+            *(f"= {name}" for name in self.kept),
+        ]
 
 
 class Task(ABC):
@@ -43,9 +73,61 @@ class Task(ABC):
         """Share of the training that is done; what a curriculum depends on."""
 
     @property
+    def num_history_frames(self) -> int:
+        """Frames of a window that become the batch's history."""
+        return self.processor.history
+
+    @property
     def num_target_frames(self) -> int:
         """Frames that a training window has after its history."""
         return self.processor.horizon
+
+    def num_validation_frames(self, num_predictions: int = 1) -> int:
+        """Frames that a validation window has after its history.
+
+        Args:
+            num_predictions: Predictions in a row; matters to tasks that forecast.
+        """
+        return self.num_target_frames
+
+    @property
+    def target_parameters(self) -> tuple[str, ...]:
+        """Parameters of the equation that the model estimates; the processor has their scale."""
+        return ()
+
+    def check(self, example: Trajectory) -> None:  # noqa: B027  # most tasks serve any data
+        """Refuse data that cannot serve the task.
+
+        Args:
+            example: The first frames of a trajectory.
+
+        Raises:
+            DataError: Says what is missing.
+        """
+
+    def extra_fields(self, batch: Batch) -> dict[str, Tensor]:
+        """Channels ``[batch, *space]`` that the model is given or asked for beside the batch's own.
+
+        They depend on all but the batch's frames. The model knows them by name, and the processor
+        has their statistics.
+        """
+        return {}
+
+    def field_plan(
+        self, known: Sequence[str], found: Sequence[str], given: dict[str, str | None]
+    ) -> FieldPlan:
+        """Which fields come, go and stay: here, only what is given comes.
+
+        Args:
+            known: The base's fields.
+            found: Fields of the data, and those of :meth:`extra_fields`.
+            given: New fields, and the known field that each starts from.
+
+        Raises:
+            ModelError: A field to add that the data do not have.
+        """
+        refuse_absent(found, given)
+        return FieldPlan(dict(given), [], list(known))
 
     @abstractmethod
     def prepare(self, batch: Batch, generator: torch.Generator | None = None) -> Prepared:
@@ -56,7 +138,7 @@ class Task(ABC):
         return None
 
     def predict(self, model: nn.Module, prepared: Prepared) -> Tensor:
-        """Prediction in physical units."""
+        """Prediction in physical units; begins with the axes of the target."""
         return prepared.scale.denormalize(model(**prepared.inputs).prediction)
 
     @abstractmethod
@@ -65,4 +147,28 @@ class Task(ABC):
 
     @abstractmethod
     def metrics(self, prediction: Tensor, prepared: Prepared) -> dict[str, Tensor]:
-        """Named errors, one value a sample."""
+        """Named errors, one value a sample; ``relative_l2`` is what trainings are judged by."""
+
+    def baselines(self, prepared: Prepared) -> dict[str, Tensor]:
+        """Predictions that need no model, by name; what a model has to beat."""
+        return {}
+
+
+def refuse_absent(found: Sequence[str], given: dict[str, str | None]) -> None:
+    """Refuse to add a field that the data do not have.
+
+    Raises:
+        ModelError: Names the field.
+    """
+    if missing := [name for name in given if name not in found]:
+        raise ModelError(
+            "the data have no field to add",
+            got=f"'{missing[0]}'",
+            do=f"They have {', '.join(found)}",
+        )
+
+
+def head_of(model: nn.Module) -> nn.Module:
+    """The task's head beside an adapted model, which may be wrapped for several processes."""
+    inner: Any = getattr(model, "module", model)
+    return inner.head

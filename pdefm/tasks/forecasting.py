@@ -84,6 +84,15 @@ class ForecastingTask(Task):
         """The horizon, as often as a sample is rolled out."""
         return self.processor.horizon * cast(ForecastingOptions, self.options).rollout_steps
 
+    def num_validation_frames(self, num_predictions: int = 1) -> int:
+        """The horizon, as often as predictions come in a row."""
+        return self.processor.horizon * num_predictions
+
+    def baselines(self, prepared: Prepared) -> dict[str, Tensor]:
+        """Persistence: the newest frame, repeated."""
+        newest = prepared.scale.denormalize(prepared.inputs["history"][:, -1:])
+        return {"persistence": newest.expand_as(prepared.target)}
+
     def _noise_fraction(self) -> float:
         options = cast(ForecastingOptions, self.options)
         end = options.noise_fraction_end

@@ -1,10 +1,10 @@
 """New physics: forecasting of data whose fields are not those of the base."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from pdefm.errors import ModelError
+from pdefm.tasks.base import FieldPlan, refuse_absent
 from pdefm.tasks.forecasting import ForecastingOptions, ForecastingTask
 
 
@@ -14,29 +14,6 @@ class NewPhysicsOptions(ForecastingOptions):
     drop_missing: bool = True
     """Forget the base's fields that the data lack; the adapter then answers for the data's fields
     alone."""
-
-
-@dataclass(frozen=True)
-class FieldPlan:
-    """What becomes of a base's fields.
-
-    Args:
-        added: New fields, and the known field whose weights each starts from (``None``: zero).
-        dropped: Fields that are forgotten.
-        kept: Fields that stay.
-    """
-
-    added: dict[str, str | None]
-    dropped: list[str]
-    kept: list[str]
-
-    def lines(self) -> list[str]:
-        """The difference, a line a field."""
-        return [
-            *(f"+ {name} (from {like or 'zero'})" for name, like in self.added.items()),
-            *(f"- {name}" for name in self.dropped),
-            *(f"= {name}" for name in self.kept),
-        ]
 
 
 class NewPhysicsTask(ForecastingTask):
@@ -67,12 +44,7 @@ class NewPhysicsTask(ForecastingTask):
         Raises:
             ModelError: The data share no field with the base, or a given field is not there.
         """
-        if missing := [name for name in given if name not in found]:
-            raise ModelError(
-                "the data have no field to add",
-                got=f"'{missing[0]}'",
-                do=f"They have {', '.join(found)}",
-            )
+        refuse_absent(found, given)
         new = {name: given.get(name) for name in found if name not in known}
         absent = [name for name in known if name not in found]
         dropped = absent if cast(NewPhysicsOptions, self.options).drop_missing else []

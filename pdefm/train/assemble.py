@@ -6,7 +6,6 @@ from typing import Any
 
 from pdefm.data.batch import Batch
 from pdefm.files import write_json_atomic
-from pdefm.models.processing_pde import PDEProcessor
 from pdefm.train import ranks
 from pdefm.train.accelerator import Engine
 from pdefm.train.data import OpenedSource, make_mixture, validation_batches
@@ -23,7 +22,6 @@ def assemble_and_run(
     run_folder: Path,
     engine: Engine,
     sources: Sequence[OpenedSource],
-    processor: PDEProcessor,
     trainee: Trainee,
     *,
     overwrite: bool,
@@ -41,14 +39,13 @@ def assemble_and_run(
     mixture = make_mixture(
         sources,
         recipe,
-        processor,
+        trainee.task,
         num_slots=engine.num_slots,
-        num_target_frames=trainee.task.num_target_frames,
     )
-    validation = validation_batches(sources, recipe.data, processor)
+    validation = validation_batches(sources, recipe.data, trainee.task)
     rollouts: dict[str, list[Batch]] = {}
     if num_predictions := recipe.train.eval_rollout_steps:
-        rollouts = validation_batches(sources, recipe.data, processor, num_predictions)
+        rollouts = validation_batches(sources, recipe.data, trainee.task, num_predictions)
     lock = None
     try:
         with ranks.together("enter the run folder"):

@@ -16,9 +16,7 @@ from pdefm.data.doctor import quick_diagnosis
 from pdefm.data.mixture import Mixture
 from pdefm.data.online import OnlineCollection
 from pdefm.errors import DataError, RecipeError
-from pdefm.metrics import relative_l2
 from pdefm.tasks.base import Task
-from pdefm.tasks.forecasting import ForecastingTask
 from pdefm.train.data import OpenedSource, noise_generator
 from pdefm.train.recipe import FinetuneRecipe
 
@@ -165,21 +163,6 @@ def steps_within(seconds: float, measured: Measured) -> dict[str, Any]:
     }
 
 
-@torch.no_grad()
-def persistence_errors(task: Task, validation: Mapping[str, list[Batch]]) -> dict[str, float]:
-    """Error of the last frame, repeated; empty where the task forecasts nothing."""
-    if not isinstance(task, ForecastingTask):
-        return {}
-    found = {}
-    for name, batches in validation.items():
-        errors = []
-        for batch in batches:
-            still = batch.history[:, -1:].expand_as(batch.target)
-            errors.append(relative_l2(still, batch.target, mask=batch.mask).mean((1, 2)))
-        found[name] = float(torch.cat(errors).mean())
-    return found
-
-
 def estimate_lines(
     recipe: FinetuneRecipe, measured: Measured, trainable: int, total: int
 ) -> list[str]:
@@ -204,11 +187,13 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def comparison_line(before: Mapping[str, float], still: Mapping[str, float]) -> str:
+def comparison_line(
+    before: Mapping[str, float], baselines: Mapping[str, Mapping[str, float]]
+) -> str:
     """What the result is to be compared with."""
-
-    def listed(errors: Mapping[str, float]) -> str:
-        return ", ".join(f"{name} {error:.4f}" for name, error in errors.items())
-
-    line = f"compared with: the base before training, relative L2 {listed(before)}"
-    return f"{line}; persistence {listed(still)}" if still else line
+    listed = {"the base before training": before, **baselines}
+    parts = [
+        f"{label} {', '.join(f'{name} {error:.4f}' for name, error in errors.items())}"
+        for label, errors in listed.items()
+    ]
+    return f"compared with, relative L2: {'; '.join(parts)}"

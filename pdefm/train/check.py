@@ -55,11 +55,10 @@ def check_recipe(
     mixture = make_mixture(
         sources,
         recipe,
-        processor,
+        task,
         num_slots=section.global_batch_size // section.micro_batch_size,
-        num_target_frames=task.num_target_frames,
     )
-    validation_batches(sources, recipe.data, processor)
+    validation_batches(sources, recipe.data, task)
     batch = mixture.load(0, 0)
     prepared = task.prepare(batch)
     activations = activation_bytes(

@@ -22,6 +22,7 @@ from pdefm.errors import DataError, RecipeError
 from pdefm.models.processing_pde import PDEProcessor
 from pdefm.progress import progress
 from pdefm.registry import nearest_name_hint
+from pdefm.tasks.base import Task
 from pdefm.train.recipe import DataSection, TrainingRecipe
 
 VALIDATION_BATCH = 16
@@ -174,24 +175,22 @@ def _windows(
 def make_mixture(
     sources: Sequence[OpenedSource],
     recipe: TrainingRecipe,
-    processor: PDEProcessor,
+    task: Task,
     *,
     num_slots: int,
-    num_target_frames: int | None = None,
 ) -> Mixture:
     """The training mixture; ``num_slots`` micro-batches make a step.
 
     Args:
         sources: Opened ones.
         recipe: Batch sizes and seed.
-        processor: History, and the horizon that windows have by default.
+        task: Says how long windows are.
         num_slots: Micro-batches a step, over all processes.
-        num_target_frames: Frames after the history, where a task rolls out.
 
     Raises:
         DataError: Too few frames for history + horizon.
     """
-    history, horizon = processor.history, num_target_frames or processor.horizon
+    history, horizon = task.num_history_frames, task.num_target_frames
     return Mixture(
         [
             MixtureSource(
@@ -215,7 +214,7 @@ def make_mixture(
 def validation_batches(
     sources: Sequence[OpenedSource],
     section: DataSection,
-    processor: PDEProcessor,
+    task: Task,
     num_predictions: int = 1,
 ) -> dict[str, list[Batch]]:
     """The same evenly spread windows of every source, whatever the seed.
@@ -223,13 +222,13 @@ def validation_batches(
     Args:
         sources: Opened.
         section: Says how many windows.
-        processor: Says how long they are.
+        task: Says how long they are.
         num_predictions: Predictions in a row that the targets are long enough for.
 
     Raises:
         DataError: A source whose trajectories are too short.
     """
-    history, horizon = processor.history, processor.horizon * num_predictions
+    history, horizon = task.num_history_frames, task.num_validation_frames(num_predictions)
     batches: dict[str, list[Batch]] = {}
     for source in sources:
         pools = _windows(source.name, source.valid, history, horizon)

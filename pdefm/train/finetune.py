@@ -12,13 +12,10 @@ from torch import nn
 
 from pdefm.adapters import WEIGHTS_NAME, Adapter, BaseReference, save_adapter
 from pdefm.config import section_from_dict
-from pdefm.errors import ModelError
-from pdefm.models.dpot.modeling_dpot import DPOTModel
 from pdefm.models.loading import load_model, weights_sha256
 from pdefm.models.processing_pde import PDEProcessor
 from pdefm.tasks import TASKS
 from pdefm.tasks.base import Task
-from pdefm.tasks.new_physics import FieldPlan, NewPhysicsTask
 from pdefm.train import ranks
 from pdefm.train.accelerator import Engine
 from pdefm.train.assemble import assemble_and_run
@@ -27,54 +24,25 @@ from pdefm.train.briefing import (
     doctor_lines,
     estimate_lines,
     measure,
-    persistence_errors,
     steps_within,
 )
 from pdefm.train.data import (
     OpenedSource,
     check_grids,
     make_mixture,
-    make_processor,
     open_sources,
     validation_batches,
 )
+from pdefm.train.fields import adapted_processor, fit_processor, plan_fields, plan_values
 from pdefm.train.ranks import explained_loss
 from pdefm.train.recipe import FinetuneRecipe
 from pdefm.train.run_folder import RECIPE_NAME, check_run_folder, is_run_folder
 from pdefm.train.session import Trainee
 from pdefm.train.signals import handled_signals
-from pdefm.train.validation import validation_errors
+from pdefm.train.validation import baseline_errors, validation_errors
 from pdefm.tuners import TUNERS
 from pdefm.tuners.base import trainable_share
 from pdefm.yaml_text import parse_yaml
-
-
-def check_fields(model: DPOTModel, sources: list[OpenedSource], added: dict[str, Any]) -> None:
-    """Refuse fields that neither the base nor ``add_fields`` knows.
-
-    Raises:
-        ModelError: Names the field and both ways to add it.
-    """
-    known = model.config.field_names or []
-    for source in sources:
-        for name in source.first.names:
-            if name not in known and name not in added:
-                raise ModelError(
-                    f"{source.name}: the base does not know field '{name}'",
-                    got=f"a base with {', '.join(known)}",
-                    do=f"Add it with --add-field {name} (starts from zero) or"
-                    f" --add-field {name}={known[0]} (starts from that field's weights)",
-                )
-
-
-def adapted_processor(base: PDEProcessor, sources: list[OpenedSource]) -> PDEProcessor:
-    """The base's fields, with the statistics of the new data where the data have them."""
-    own = make_processor(
-        sources, history=base.history, horizon=base.horizon, normalization=base.normalization
-    )
-    own.fields = base.fields | own.fields
-    own.conditions, own.min_history = base.conditions, base.min_history
-    return own
 
 
 @handled_signals()
@@ -125,22 +93,19 @@ def finetune(
     check_grids(sources, base.config.patch_size, base.config.num_dims)
     processor = adapted_processor(base_processor, sources)
     task = task_class(processor, task_options)
-    plan = planned_fields(task, base, sources, recipe.add_fields)
+    fit_processor(task, sources)
+    plan = plan_fields(task, base, sources, recipe.add_fields)
     for line in plan.lines():
         say(line)
-    for name in plan.dropped:
-        processor.fields.pop(name)
     adapter = Adapter(
         base=BaseReference(recipe.base, sha256),
         task=recipe.task,
         tuner=recipe.tuner,
         tuner_options=recipe.tuner_options,
-        added_fields=plan.added,
-        dropped_fields=plan.dropped,
+        **plan_values(plan),
         task_options=recipe.task_options,
         recipe=recipe.model_dump(mode="json"),
     )
-    check_fields(base, sources, plan.added)
     torch.manual_seed(recipe.seed)
     model = adapter.attach(base, processor)
     counts = trainable_share(model)
@@ -159,25 +124,12 @@ def finetune(
         read=lambda folder: adapter.load_state(model, load_file(folder / WEIGHTS_NAME)),
         title=f"finetune {recipe.name} ({recipe.tuner}, {counts[0]:,} weights)",
     )
-    summary = assemble_and_run(
-        recipe, out, engine, sources, processor, trainee, overwrite=overwrite
-    )
+    summary = assemble_and_run(recipe, out, engine, sources, trainee, overwrite=overwrite)
     return summary | {"num_parameters": counts[1], "num_trainable": counts[0]}
 
 
 def _silent(line: str) -> None:
     """Nobody asked."""
-
-
-def planned_fields(
-    task: Task, base: DPOTModel, sources: list[OpenedSource], given: dict[str, str | None]
-) -> FieldPlan:
-    """What becomes of the base's fields: as the task new_physics says, else only what is given."""
-    known = list(base.config.field_names or [])
-    if not isinstance(task, NewPhysicsTask):
-        return FieldPlan(dict(given), [], [])
-    found = list(dict.fromkeys(name for source in sources for name in source.first.names))
-    return task.field_plan(known, found, given)
 
 
 def _with_steps_of_before(recipe: FinetuneRecipe, out: Path, *, overwrite: bool) -> FinetuneRecipe:
@@ -212,11 +164,10 @@ def _briefed(
     mixture = make_mixture(
         sources,
         recipe,
-        processor,
+        task,
         num_slots=engine.num_slots,
-        num_target_frames=task.num_target_frames,
     )
-    validation = validation_batches(sources, recipe.data, processor)
+    validation = validation_batches(sources, recipe.data, task)
     measured = measure(
         model,
         task,
@@ -237,5 +188,5 @@ def _briefed(
     model.eval()
     before = validation_errors(model, task, validation, engine.device)
     model.train()
-    say(comparison_line(before, persistence_errors(task, validation)))
+    say(comparison_line(before, baseline_errors(task, validation)))
     return recipe

@@ -113,7 +113,5 @@ def pretrain(recipe: PretrainRecipe, out: str | Path, *, overwrite: bool = False
         read=read_model,
         title=f"pretrain {recipe.name}",
     )
-    summary = assemble_and_run(
-        recipe, out, engine, sources, processor, trainee, overwrite=overwrite
-    )
+    summary = assemble_and_run(recipe, out, engine, sources, trainee, overwrite=overwrite)
     return summary | {"num_parameters": num_parameters}

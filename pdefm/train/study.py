@@ -23,11 +23,9 @@ from pdefm.files import atomic_folder, write_json_atomic
 from pdefm.models.dpot.configuration_dpot import DPOTConfig
 from pdefm.models.dpot.modeling_dpot import DPOTModel
 from pdefm.models.loading import load_model, weights_sha256
-from pdefm.models.processing_pde import PDEProcessor
 from pdefm.progress import progress
 from pdefm.provenance import provenance
 from pdefm.tasks.base import Task
-from pdefm.train.briefing import persistence_errors
 from pdefm.train.data import (
     OpenedSource,
     check_grids,
@@ -36,12 +34,18 @@ from pdefm.train.data import (
     open_sources,
     validation_batches,
 )
-from pdefm.train.finetune import adapted_processor, check_fields, planned_fields
+from pdefm.train.fields import (
+    adapted_processor,
+    fit_processor,
+    found_fields,
+    plan_fields,
+    plan_values,
+)
 from pdefm.train.optim import learning_rate, make_optimizer
 from pdefm.train.recipe import FinetuneRecipe
-from pdefm.train.validation import validation_errors
+from pdefm.train.validation import baseline_errors, validation_errors
 
-FINETUNED, SCRATCH, FNO, PERSISTENCE = "finetuned", "scratch", "fno", "persistence"
+FINETUNED, SCRATCH, FNO = "finetuned", "scratch", "fno"
 # What of another mixer's configuration a linear, symmetric Fourier layer cannot have.
 FNO_CONFIG = {
     "mixer": "fno",
@@ -97,14 +101,11 @@ def _train(
     model: nn.Module,
     task: Task,
     sources: list[OpenedSource],
-    processor: PDEProcessor,
 ) -> None:
     """The recipe's steps, without a run folder."""
     section = recipe.train
     turns = section.global_batch_size // section.micro_batch_size
-    mixture = make_mixture(
-        sources, recipe, processor, num_slots=turns, num_target_frames=task.num_target_frames
-    )
+    mixture = make_mixture(sources, recipe, task, num_slots=turns)
     optimizer = make_optimizer(model, section)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     model.train()
@@ -160,13 +161,13 @@ def run_study(
         raise RecipeError("a study needs trajectories that can be counted", got="data.online")
     sources = open_sources(recipe.data)
     ks = chosen_shots(shots, min(len(source.train) for source in sources))
-    makers: dict[str, Callable[..., tuple[nn.Module, Task, PDEProcessor]]] = {
+    makers: dict[str, Callable[..., tuple[nn.Module, Task]]] = {
         FINETUNED: _finetuned,
         SCRATCH: _from_scratch,
         FNO: _fno,
     }
     found: dict[str, list[list[float]]] = {label: [] for label in makers}
-    still = 0.0
+    baselines: dict[str, dict[str, float]] = {}
     total = len(ks) * num_seeds * len(makers)
     with progress("study", total, unit="trainings") as advance:
         for k in ks:
@@ -177,15 +178,14 @@ def run_study(
                 seeded = recipe.model_copy(update={"seed": seed})
                 for label, make in makers.items():
                     torch.manual_seed(seed)
-                    model, task, processor = make(seeded, base_folder, few)
-                    _train(seeded, model, task, few, processor)
-                    validation = validation_batches(sources, recipe.data, processor)
+                    model, task = make(seeded, base_folder, few)
+                    _train(seeded, model, task, few)
+                    validation = validation_batches(sources, recipe.data, task)
                     values = validation_errors(model, task, validation)
                     found[label][-1].append(sum(values.values()) / len(values))
-                    kept = persistence_errors(task, validation)
-                    still = sum(kept.values()) / len(kept) if kept else float("nan")
+                    baselines = baseline_errors(task, validation)
                     advance(1)
-    results = _results(recipe, ks, found, still, num_seeds)
+    results = _results(recipe, ks, found, baselines, num_seeds)
     with atomic_folder(out, overwrite=overwrite) as folder:
         write_json_atomic(folder / "results.json", results)
         (folder / "study.png").write_bytes(draw_study(results))
@@ -194,7 +194,7 @@ def run_study(
 
 def _finetuned(
     recipe: FinetuneRecipe, base_folder: Path, sources: list[OpenedSource]
-) -> tuple[nn.Module, Task, PDEProcessor]:
+) -> tuple[nn.Module, Task]:
     base, base_processor = load_model(base_folder)
     check_grids(sources, base.config.patch_size, base.config.num_dims)
     processor = adapted_processor(base_processor, sources)
@@ -206,28 +206,29 @@ def _finetuned(
         task_options=recipe.task_options,
     )
     task = adapter.make_task(processor)
-    plan = planned_fields(task, base, sources, recipe.add_fields)
-    check_fields(base, sources, plan.added)
-    adapter = replace(adapter, added_fields=plan.added, dropped_fields=plan.dropped)
-    return adapter.attach(base, processor), task, processor
+    fit_processor(task, sources)
+    plan = plan_fields(task, base, sources, recipe.add_fields)
+    return replace(adapter, **plan_values(plan)).attach(base, processor), task
 
 
 def _from_scratch(
     recipe: FinetuneRecipe, base_folder: Path, sources: list[OpenedSource], **changes: Any
-) -> tuple[nn.Module, Task, PDEProcessor]:
+) -> tuple[nn.Module, Task]:
     base, base_processor = load_model(base_folder)
     processor = adapted_processor(base_processor, sources)
-    names = list(dict.fromkeys(name for source in sources for name in source.first.names))
-    model = _fresh(cast(DPOTConfig, base.config), field_names=names, **changes)
     adapter = Adapter(
         BaseReference("scratch", ""), recipe.task, "full", task_options=recipe.task_options
     )
-    return adapter.attach(model, processor), adapter.make_task(processor), processor
+    task = adapter.make_task(processor)
+    fit_processor(task, sources)
+    names = found_fields(task, sources)
+    model = _fresh(cast(DPOTConfig, base.config), field_names=names, **changes)
+    return adapter.attach(model, processor), task
 
 
 def _fno(
     recipe: FinetuneRecipe, base_folder: Path, sources: list[OpenedSource]
-) -> tuple[nn.Module, Task, PDEProcessor]:
+) -> tuple[nn.Module, Task]:
     patch_size = load_model(base_folder)[0].config.patch_size
     latent = min(size // patch_size for s in sources for h in s.heads() for size in h.grid.shape)
     num_modes = max(1, latent // 2)
@@ -238,7 +239,7 @@ def _results(
     recipe: FinetuneRecipe,
     shots: list[int],
     found: Mapping[str, list[list[float]]],
-    still: float,
+    baselines: Mapping[str, Mapping[str, float]],
     num_seeds: int,
 ) -> dict[str, Any]:
     errors: dict[str, dict[str, list[Any]]] = {
@@ -249,8 +250,9 @@ def _results(
         }
         for label, by_shot in found.items()
     }
-    if np.isfinite(still):
-        errors[PERSISTENCE] = {"mean": [still] * len(shots), "std": [0.0] * len(shots)}
+    for label, by_source in baselines.items():
+        mean = float(np.mean(list(by_source.values())))
+        errors[label] = {"mean": [mean] * len(shots), "std": [0.0] * len(shots)}
     return {
         "schema": 1,
         **provenance(recipe.seed),
@@ -314,7 +316,7 @@ def draw_study(results: Mapping[str, Any]) -> bytes:
     for position, (label, errors) in enumerate(results["errors"].items()):
         style = line_style(label, position)
         mean, std = np.array(errors["mean"]), np.array(errors["std"])
-        marker = None if label == PERSISTENCE else "o"
+        marker = "o" if "values" in errors else None  # a baseline learns nothing
         axes.plot(shots, mean, label=label, marker=marker, markersize=4, **style)
         axes.fill_between(
             shots,

@@ -41,3 +41,21 @@ def validation_errors(
             found.append(task.metrics(task.predict(model, prepared), prepared)["relative_l2"])
         errors[name] = float(torch.cat(found).mean())
     return errors
+
+
+@torch.no_grad()
+def baseline_errors(
+    task: Task, validation: dict[str, list[Batch]], device: torch.device | str = "cpu"
+) -> dict[str, dict[str, float]]:
+    """Mean relative L2 error of every baseline of the task on every source."""
+    found: dict[str, dict[str, list[torch.Tensor]]] = {}
+    for name, batches in validation.items():
+        for batch in batches:
+            prepared = task.prepare(batch.to(device))
+            for label, prediction in task.baselines(prepared).items():
+                errors = task.metrics(prediction, prepared)["relative_l2"]
+                found.setdefault(label, {}).setdefault(name, []).append(errors)
+    return {
+        label: {name: float(torch.cat(parts).mean()) for name, parts in by_source.items()}
+        for label, by_source in found.items()
+    }

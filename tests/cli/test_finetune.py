@@ -40,7 +40,12 @@ def test_it_says_what_is_to_come_and_trains(call, options, tmp_path):
     assert called.status == 0, called.err
     for line in ("+ salinity (from zero)", "- velocity_x", "= height", "data foreign: 3 traj"):
         assert line in called.out
-    for part in ("trains: ", "memory: about", "compared with: the base", "persistence foreign"):
+    for part in (
+        "trains: ",
+        "memory: about",
+        "the base before training foreign",
+        "persistence foreign",
+    ):
         assert part in called.out
     config = json.loads(
         (tmp_path / "run/checkpoints/step-000003/model/adapter_config.json").read_text()

@@ -57,7 +57,7 @@ def test_the_rollout_error_is_that_of_predictions_fed_back(tiny_run, rolled_out)
     model, processor = load_model(rolled_out / "checkpoints/step-000008/model")
     task = ForecastingTask(processor, ForecastingOptions())
     sources = open_sources(recipe.data)
-    batches = validation_batches(sources, recipe.data, processor, 3)
+    batches = validation_batches(sources, recipe.data, task, 3)
     batch = batches["sea"][0]
     scale = processor.scale(batch.history, batch.names, batch.mask)
     history, frames = scale.normalize(batch.history), []

@@ -68,10 +68,10 @@ def test_it_loads_back_with_the_error_that_was_reported(adapted, lake, tiny_run,
         summary = finetune(recipe, tiny_run.model, out)
     base, _ = load_model(tiny_run.model)
     model, processor = attach_adapter(base, adapter_folder(out))
-    batches = validation_batches(open_sources(recipe.data), recipe.data, processor)
     from pdefm.tasks.forecasting import ForecastingOptions
 
     task = ForecastingTask(processor, ForecastingOptions())
+    batches = validation_batches(open_sources(recipe.data), recipe.data, task)
     assert validation_errors(model, task, batches) == pytest.approx(summary["validation"], rel=1e-6)
 
 

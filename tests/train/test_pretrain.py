@@ -88,8 +88,8 @@ def test_the_saved_model_has_the_error_that_was_reported(tiny_run):
 
     recipe = tiny_recipe(tiny_run.sources)
     model, processor = load_model(tiny_run.model)
-    batches = validation_batches(open_sources(recipe.data), recipe.data, processor)
     task = ForecastingTask(processor, recipe.task)
+    batches = validation_batches(open_sources(recipe.data), recipe.data, task)
     found = validation_errors(model, task, batches)
     assert found == pytest.approx(tiny_run.summary["validation"], rel=1e-6)
     assert all(isinstance(batch, Batch) for group in batches.values() for batch in group)
