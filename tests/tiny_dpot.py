@@ -1,5 +1,6 @@
 """Very small DPOTs, processors and batches; no weight is at its start, so that each one counts."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -70,3 +71,23 @@ def tiny_batch(names: tuple[str, ...] = NAMES, mask: Tensor | None = None, **cha
         "mask": mask,
     }
     return Batch(**(content | changes))
+
+
+def task_names(task: str) -> tuple[str, ...]:
+    """Fields of a model that can be given :func:`task_batch`."""
+    return (*NAMES, "permeability") if task == "steady_state" else NAMES
+
+
+def task_batch(task: str, **changes: Any) -> Batch:
+    """A batch as the task's windows are: a steady problem has a coefficient and no history."""
+    batch = tiny_batch(**changes)
+    if task != "steady_state":
+        return batch
+    random = torch.Generator().manual_seed(5)
+    constants = torch.rand(2, 1, 16, 16, generator=random)
+    return replace(
+        batch,
+        history=batch.history[:, :0],
+        constants=constants,
+        constant_names=("permeability",),
+    )

@@ -26,8 +26,8 @@ class GenerateSection(Section):
     """Validation trajectories, which are other samples."""
     resolution: int = Limits(default=64, ge=8)
     """Points per axis."""
-    num_frames: int = Limits(default=21, ge=2)
-    """Frames per trajectory, the initial state included."""
+    num_frames: int = Limits(default=21, ge=1)
+    """Frames per trajectory, the initial state included; steady families have one."""
     seed: int = 0
     """Decides the samples."""
     settings: dict[str, Any] = Limits(default_factory=dict)

@@ -11,13 +11,17 @@ from pdefm.config import Section, section_from_dict
 from pdefm.errors import RecipeError
 from pdefm.tasks import TASKS
 from pdefm.tasks.base import Task
-from tests.tiny_dpot import tiny_batch, tiny_model, tiny_processor
+from tests.tiny_dpot import task_batch, task_names, tiny_model, tiny_processor
 
 every_task = pytest.mark.parametrize("name", sorted(TASKS))
 
 
 def build(name):
-    return TASKS[name](tiny_processor(), TASKS[name].options_class())
+    return TASKS[name](tiny_processor(task_names(name)), TASKS[name].options_class())
+
+
+def model_for(name):
+    return tiny_model(field_names=list(task_names(name)))
 
 
 def holed_mask():
@@ -49,8 +53,8 @@ def test_every_option_has_a_default_and_a_description(name):
 @every_task
 @pytest.mark.parametrize("mask", [None, holed_mask()], ids=["whole", "holed"])
 def test_a_step_gives_a_finite_loss_and_a_gradient(name, mask):
-    task, model = build(name), tiny_model()
-    prepared = task.prepare(tiny_batch(mask=mask), torch.Generator().manual_seed(0))
+    task, model = build(name), model_for(name)
+    prepared = task.prepare(task_batch(name, mask=mask), torch.Generator().manual_seed(0))
     prediction = task.predict(model, prepared)
     assert prediction.shape == prepared.target.shape
     loss = task.loss(prediction, prepared)
@@ -65,8 +69,8 @@ def test_a_step_gives_a_finite_loss_and_a_gradient(name, mask):
 
 @every_task
 def test_a_small_step_downhill_lowers_the_loss(name):
-    task, model = build(name), tiny_model()
-    prepared = task.prepare(tiny_batch())
+    task, model = build(name), model_for(name)
+    prepared = task.prepare(task_batch(name))
     losses = []
     for _ in range(2):
         model.zero_grad()
@@ -81,8 +85,8 @@ def test_a_small_step_downhill_lowers_the_loss(name):
 @every_task
 def test_metrics_are_finite_and_one_value_a_sample(name):
     task = build(name)
-    prepared = task.prepare(tiny_batch(mask=holed_mask()))
-    metrics = task.metrics(task.predict(tiny_model(), prepared), prepared)
+    prepared = task.prepare(task_batch(name, mask=holed_mask()))
+    metrics = task.metrics(task.predict(model_for(name), prepared), prepared)
     assert metrics
     for values in metrics.values():
         assert values.shape == (2,)
@@ -91,19 +95,20 @@ def test_metrics_are_finite_and_one_value_a_sample(name):
 
 @every_task
 def test_without_a_generator_nothing_is_random(name):
-    first, second = (build(name).prepare(tiny_batch()) for _ in range(2))
+    first, second = (build(name).prepare(task_batch(name)) for _ in range(2))
     assert torch.equal(first.inputs["history"], second.inputs["history"])
     assert torch.equal(first.target, second.target)
 
 
 @every_task
 def test_values_outside_the_mask_change_neither_inputs_nor_loss(name):
-    task, model, mask = build(name), tiny_model(), holed_mask()
+    task, model, mask = build(name), model_for(name), holed_mask()
     outside = ~mask[:, None, None]
     losses = []
     for filling in (0.0, float("nan")):
-        batch = tiny_batch(mask=mask)
-        hostile = tiny_batch(
+        batch = task_batch(name, mask=mask)
+        hostile = task_batch(
+            name,
             mask=mask,
             history=batch.history.masked_fill(outside, filling),
             target=batch.target.masked_fill(outside, filling),
