@@ -18,7 +18,10 @@ from pdefm.tasks import TASKS
 from pdefm.tasks.base import Task
 
 NAMES = ("density", "pressure")
-TASK_OPTIONS: dict[str, dict[str, Any]] = {"inverse": {"parameters": ["viscosity"]}}
+TASK_OPTIONS: dict[str, dict[str, Any]] = {
+    "assimilation": {"num_steps": 4, "num_free_steps": 1, "sensor_fraction": 0.2},
+    "inverse": {"parameters": ["viscosity"]},
+}
 """What a task cannot do without."""
 TARGETS = {"viscosity": {"log": True, "mean": 0.0, "std": 1.0}}
 
@@ -113,6 +116,8 @@ def task_batch(task: str, **changes: Any) -> Batch:
     if task == "inverse":
         found = {"viscosity": torch.tensor([0.5, 2.0])}
         return replace(batch, target=batch.target[:, :0], parameters=found)
+    if task == "assimilation":
+        return replace(batch, target=torch.cat([batch.target, batch.history], 1))
     if task != "steady_state":
         return batch
     random = torch.Generator().manual_seed(5)

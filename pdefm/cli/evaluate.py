@@ -25,6 +25,14 @@ from pdefm.cli.options import (
     print_table,
 )
 
+METRICS = {
+    "relative_l2": "relative L2",
+    "final_relative_l2": "relative L2, last frame",
+    "nrmse": "nRMSE",
+    "vrmse": "VRMSE",
+    "coverage": "coverage of the 90 % interval",
+}
+
 
 def evaluate(
     model: Model,
@@ -54,7 +62,7 @@ def evaluate(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Roll a model out on data and write results.json, with persistence beside it.
+    """Measure a model or adapter on data and write results.json, with trivial answers beside it.
 
     Example: pdefm evaluate --model runs/smoke --data data/gray_scott --out results.json
     """
@@ -90,9 +98,12 @@ def evaluate(
         return
     for name, found in results["datasets"].items():
         rows = [("this model", found["metrics"]), *found["baselines"].items()]
+        shown = [key for key in METRICS if key in found["metrics"]]
+        window = "num_steps" if "num_steps" in found else "num_frames"
         print_table(
-            f"{name}: {found['num_trajectories']} trajectories, {found['num_steps']} steps",
-            ("", "relative L2", "nRMSE", "VRMSE"),
-            ((label, m["relative_l2"], m["nrmse"], m["vrmse"]) for label, m in rows),
+            f"{name}: {found['num_trajectories']} trajectories,"
+            f" {found[window]} {window.removeprefix('num_')}",
+            ("", *(METRICS[key] for key in shown)),
+            ((label, *(metrics[key] for key in shown)) for label, metrics in rows),
         )
     print_lines(f"written to {out}")

@@ -1,7 +1,7 @@
 """``pdefm finetune``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -72,13 +72,35 @@ def _study(
     print_lines(results["gain"]["sentence"], f"written to {out}/results.json and {out}/study.png")
 
 
+def _report(summary: dict[str, Any], recipe: "FinetuneRecipe", out: Path, data: str | None) -> None:
+    """What came of it, and what can be done next."""
+    from pdefm.tasks import TASKS
+
+    forecasts = TASKS[recipe.task].forecasts
+    print_lines(
+        f"{summary['num_trainable']:,} of {summary['num_parameters']:,} weights trained,"
+        f" {summary['step']} steps, {summary['seconds']:.0f} s",
+        held_out_line(summary, forecasts=forecasts),
+        *(
+            [f"best step {summary['best_step']}: {out}/checkpoints/best/model"]
+            if "best_step" in summary
+            else []
+        ),
+        f"next: pdefm {'rollout' if forecasts else 'evaluate'} --model {recipe.base}"
+        f" --adapter {out} --data {data or 'YOUR_DATA'}"
+        f" {'--steps 10 --out rollout.gif' if forecasts else '--out results.json'}",
+    )
+
+
 def finetune(
     out: Out,
     recipe: Annotated[str | None, typer.Argument(help="Recipe; options go on top of it.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="The base.")] = None,
     data: Annotated[str | None, typer.Option("--data", help="Your trajectories.")] = None,
-    task: Annotated[str | None, typer.Option(help="What is predicted.")] = None,
-    tuner: Annotated[str | None, typer.Option(help="Which weights move: lora or full.")] = None,
+    task: Annotated[str | None, typer.Option(help="What is predicted; pdefm list tasks.")] = None,
+    tuner: Annotated[
+        str | None, typer.Option(help="Which weights move; pdefm list tuners.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training data.")] = None,
     budget: Annotated[
@@ -164,15 +186,4 @@ def finetune(
     if as_json:
         print_json(summary)
         return
-    print_lines(
-        f"{summary['num_trainable']:,} of {summary['num_parameters']:,} weights trained,"
-        f" {summary['step']} steps, {summary['seconds']:.0f} s",
-        held_out_line(summary),
-        *(
-            [f"best step {summary['best_step']}: {out}/checkpoints/best/model"]
-            if "best_step" in summary
-            else []
-        ),
-        f"next: pdefm rollout --model {resolved.base} --adapter {out} --data"
-        f" {data or 'YOUR_DATA'} --steps 10 --out rollout.gif",
-    )
+    _report(summary, resolved, out, data)

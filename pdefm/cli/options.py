@@ -75,10 +75,10 @@ def _is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def held_out_line(summary: Mapping[str, Any]) -> str:
+def held_out_line(summary: Mapping[str, Any], *, forecasts: bool = True) -> str:
     """Validation errors at the end of a training."""
     errors = ", ".join(f"{name} {error:.4f}" for name, error in summary["validation"].items())
-    return f"one-step relative L2 on held-out data: {errors}"
+    return f"{'one-step ' if forecasts else ''}relative L2 on held-out data: {errors}"
 
 
 def print_json(content: Any) -> None:

@@ -8,11 +8,13 @@ from pdefm.adapters import read_adapter
 from pdefm.data.open import open_trajectories, present_splits
 from pdefm.errors import EnvironmentFault, RecipeError
 from pdefm.evaluation.evaluate import Contender, Protocol, evaluate
+from pdefm.evaluation.evaluate_task import evaluate_task
 from pdefm.files import write_json_atomic
 from pdefm.hub.folder import ModelFolder
 from pdefm.hub.listing import count_parameters
 from pdefm.hub.load import load_by_name
 from pdefm.hub.resolve import resolve
+from pdefm.tasks import TASKS
 
 
 def describe_model(model: str, adapter: str | None = None) -> dict[str, Any]:
@@ -84,6 +86,12 @@ def evaluate_by_name(
     """
     if Path(out).exists() and not overwrite:
         raise EnvironmentFault(f"{out} exists", do="Choose another --out or pass --overwrite")
+    task = None if adapter is None else read_adapter(resolve(adapter)).task
+    if task is not None and not TASKS[task].forecasts and (compare or num_steps is not None):
+        raise RecipeError(
+            f"--compare and --steps are for forecasts, and the adapter's task is {task}",
+            do="Leave them out",
+        )
     contenders = {"model": Contender(*load_by_name(model, adapter))}
     for text in compare:
         label, _, name = text.partition("=")
@@ -107,14 +115,26 @@ def evaluate_by_name(
         )
         for path in data
     }
+    described = describe_model(model, adapter)
+    if task is not None and adapter is not None and not TASKS[task].forecasts:
+        subject = contenders["model"]
+        results = evaluate_task(
+            datasets,
+            subject.model,
+            read_adapter(resolve(adapter)).make_task(subject.processor),
+            start_frame=start_frame,
+            max_trajectories=max_trajectories,
+            described=described,
+            seed=seed,
+        )
+        write_json_atomic(out, results)
+        return results
     protocol = Protocol(
         history=contenders["model"].processor.history,
         num_steps=num_steps,
         start_frame=start_frame,
         max_trajectories=max_trajectories,
     )
-    results = evaluate(
-        datasets, contenders, protocol, model=describe_model(model, adapter), seed=seed
-    )
+    results = evaluate(datasets, contenders, protocol, model=described, seed=seed)
     write_json_atomic(out, results)
     return results

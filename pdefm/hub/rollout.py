@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+from pdefm.adapters import read_adapter
 from pdefm.data.open import open_trajectories
 from pdefm.data.trajectory import Trajectory
 from pdefm.errors import DataError, EnvironmentFault, RecipeError
 from pdefm.evaluation.rollout import rollout
 from pdefm.hub.load import load_by_name
+from pdefm.hub.resolve import resolve
 from pdefm.metrics import relative_l2
 from pdefm.models.processing_pde import PDEProcessor
+from pdefm.tasks import TASKS
 
 SUFFIXES = (".hdf5", ".h5", ".gif", ".png")
 
@@ -21,6 +24,16 @@ def _check_out(out: Path, overwrite: bool) -> None:
         )
     if out.exists() and not overwrite:
         raise EnvironmentFault(f"{out} exists", do="Choose another --out or pass --overwrite")
+
+
+def _check_forecasts(adapter: str) -> None:
+    task = read_adapter(resolve(adapter)).task
+    if not TASKS[task].forecasts:
+        raise RecipeError(
+            f"adapter {adapter} does not forecast",
+            got=f"task {task}",
+            do="Use pdefm evaluate, or model.task in Python",
+        )
 
 
 def _history(trajectory: Trajectory, start_frame: int, processor: PDEProcessor) -> Trajectory:
@@ -95,6 +108,8 @@ def rollout_by_name(
     collection = open_trajectories(data, format, split=split, trust=trust, **(options or {}))
     if not -len(collection) <= index < len(collection):
         raise DataError("no such trajectory", got=index, do=f"There are {len(collection)}")
+    if adapter is not None:
+        _check_forecasts(adapter)
     loaded, processor = load_by_name(model, adapter)
     truth = collection[index]
     chosen = truth.names[0] if field is None else field

@@ -5,6 +5,7 @@ from pdefm.registry import Registry
 TASKS = Registry(
     "task",
     {
+        "assimilation": "pdefm.tasks.assimilation:AssimilationTask",
         "forecasting": "pdefm.tasks.forecasting:ForecastingTask",
         "inverse": "pdefm.tasks.inverse:InverseTask",
         "new_physics": "pdefm.tasks.new_physics:NewPhysicsTask",

@@ -65,6 +65,8 @@ class Task(ABC):
 
     name: ClassVar[str]
     options_class: ClassVar[type[Section]]
+    forecasts: ClassVar[bool] = False
+    """Whether what is predicted are the next frames, so that rollouts make sense."""
 
     def __init__(self, processor: PDEProcessor, options: Section) -> None:
         self.processor = processor
@@ -156,6 +158,10 @@ class Task(ABC):
 
     def baselines(self, prepared: Prepared) -> dict[str, Tensor]:
         """Predictions that need no model, by name; what a model has to beat."""
+        return {}
+
+    def model_baselines(self, model: nn.Module, prepared: Prepared) -> dict[str, Tensor]:
+        """Predictions that the model can make without the task's training, by name."""
         return {}
 
 

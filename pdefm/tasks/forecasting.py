@@ -47,6 +47,7 @@ class ForecastingTask(Task):
 
     name = "forecasting"
     options_class = ForecastingOptions
+    forecasts = True
 
     def prepare(self, batch: Batch, generator: torch.Generator | None = None) -> Prepared:
         """Normalised history (noisy if a generator is given) and the physical target."""

@@ -12,6 +12,7 @@ from torch import nn
 
 from pdefm.adapters import WEIGHTS_NAME, Adapter, BaseReference, save_adapter
 from pdefm.config import section_from_dict
+from pdefm.errors import RecipeError
 from pdefm.models.loading import load_model, weights_sha256
 from pdefm.models.processing_pde import PDEProcessor
 from pdefm.tasks import TASKS
@@ -93,6 +94,7 @@ def finetune(
     check_grids(sources, base.config.patch_size, base.config.num_dims)
     processor = adapted_processor(base_processor, sources)
     task = task_class(processor, task_options)
+    _check_task(recipe, task, engine)
     fit_processor(task, sources)
     plan = plan_fields(task, base, sources, recipe.add_fields)
     for line in plan.lines():
@@ -126,6 +128,26 @@ def finetune(
     )
     summary = assemble_and_run(recipe, out, engine, sources, trainee, overwrite=overwrite)
     return summary | {"num_parameters": counts[1], "num_trainable": counts[0]}
+
+
+def _check_task(recipe: FinetuneRecipe, task: Task, engine: Engine) -> None:
+    """Refuse what this task cannot have.
+
+    Raises:
+        RecipeError: Rollouts of a task that does not forecast, or shared weights.
+    """
+    if recipe.train.eval_rollout_steps and not task.forecasts:
+        raise RecipeError(
+            f"train.eval_rollout_steps: task {recipe.task} does not forecast",
+            got=recipe.train.eval_rollout_steps,
+            do="Leave it out",
+        )
+    if engine.weights_are_sharded and not task.forecasts:
+        raise RecipeError(
+            f"task {recipe.task} needs its weights whole on every process",
+            got="weights shared between the processes",
+            do="Use train.zero_stage 0, 1 or 2, without train.fsdp",
+        )
 
 
 def _silent(line: str) -> None:
@@ -187,6 +209,7 @@ def _briefed(
         say(line)
     model.eval()
     before = validation_errors(model, task, validation, engine.device)
+    baselines = baseline_errors(task, validation, engine.device, model)
     model.train()
-    say(comparison_line(before, baseline_errors(task, validation)))
+    say(comparison_line(before, baselines))
     return recipe

@@ -45,14 +45,27 @@ def validation_errors(
 
 @torch.no_grad()
 def baseline_errors(
-    task: Task, validation: dict[str, list[Batch]], device: torch.device | str = "cpu"
+    task: Task,
+    validation: dict[str, list[Batch]],
+    device: torch.device | str = "cpu",
+    model: nn.Module | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Mean relative L2 error of every baseline of the task on every source."""
+    """Mean relative L2 error of every baseline of the task on every source.
+
+    Args:
+        task: Its baselines.
+        validation: Batches of every source.
+        device: Where the model lies.
+        model: Before the task's training; without it, only what needs no model is measured.
+    """
     found: dict[str, dict[str, list[torch.Tensor]]] = {}
     for name, batches in validation.items():
         for batch in batches:
             prepared = task.prepare(batch.to(device))
-            for label, prediction in task.baselines(prepared).items():
+            predictions = task.baselines(prepared)
+            if model is not None:
+                predictions |= task.model_baselines(model, prepared)
+            for label, prediction in predictions.items():
                 errors = task.metrics(prediction, prepared)["relative_l2"]
                 found.setdefault(label, {}).setdefault(name, []).append(errors)
     return {
