@@ -8,5 +8,6 @@ TASKS = Registry(
         "forecasting": "pdefm.tasks.forecasting:ForecastingTask",
         "new_physics": "pdefm.tasks.new_physics:NewPhysicsTask",
         "steady_state": "pdefm.tasks.steady_state:SteadyStateTask",
+        "super_resolution": "pdefm.tasks.super_resolution:SuperResolutionTask",
     },
 )
