@@ -172,7 +172,7 @@ class GalerkinDecoder(nn.Module):
         coarse: Float[Tensor, "batch time channel *coarse"],
         latent: Float[Tensor, "batch hidden *latent"],
         guesses: Float[Tensor, "batch 3 channel *queries"],
-        positions: Sequence[Float[Tensor, " queries"]],
+        positions: Sequence[Float[Tensor, " _"]],
         *,
         names: Sequence[str],
         periodic: Sequence[bool],
@@ -214,7 +214,7 @@ class GalerkinDecoder(nn.Module):
 
 def _around(
     features: Float[Tensor, "batch width *coarse"],
-    positions: Sequence[Float[Tensor, " queries"]],
+    positions: Sequence[Float[Tensor, " _"]],
     periodic: Sequence[bool],
 ) -> Float[Tensor, "batch *queries feature"]:
     """Weighted features of the cells around each query, its place among them, and their size."""

@@ -22,7 +22,7 @@ def centres(size: int) -> Float[Tensor, " size"]:
 
 
 def along_axes(
-    values: Float[Tensor, "..."], matrices: Sequence[Float[Tensor, "new old"]]
+    values: Float[Tensor, "..."], matrices: Sequence[Float[Tensor, "_ _"]]
 ) -> Float[Tensor, "..."]:
     """Apply one matrix to each of the last axes.
 

@@ -13,7 +13,15 @@ from pdefm.errors import ModelError, RecipeError
 from pdefm.tasks import TASKS
 from pdefm.tuners import TUNERS
 from pdefm.tuners.base import Tuner, trainable_share
-from tests.tiny_dpot import frames, randomize, tiny_batch, tiny_model, tiny_processor
+from tests.tiny_dpot import (
+    attach_head,
+    frames,
+    randomize,
+    task_batch,
+    task_names,
+    tiny_model,
+    tiny_processor,
+)
 
 every_tuner = pytest.mark.parametrize("name", sorted(TUNERS))
 
@@ -62,9 +70,12 @@ def test_something_trains_and_it_changes_the_output(name):
 @every_tuner
 @pytest.mark.parametrize("task_name", sorted(TASKS))
 def test_every_trainable_weight_receives_a_gradient_under_every_task(name, task_name):
-    model = trained(name).train()
-    task = TASKS[task_name](tiny_processor(), TASKS[task_name].options_class())
-    prepared = task.prepare(tiny_batch(), torch.Generator().manual_seed(0))
+    names = task_names(task_name)
+    model = build(name).apply(tiny_model(field_names=list(names)))
+    randomize(model, 1, trainable_only=True)
+    task = TASKS[task_name](tiny_processor(names), TASKS[task_name].options_class())
+    attach_head(model, task)
+    prepared = task.prepare(task_batch(task_name), torch.Generator().manual_seed(0))
     task.loss(task.predict(model, prepared), prepared).backward()
     for key, parameter in model.named_parameters():
         if parameter.requires_grad:
