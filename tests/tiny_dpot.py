@@ -41,12 +41,14 @@ def tiny_config(**changes: Any) -> DPOTConfig:
     return DPOTConfig(**(content | changes))
 
 
-def randomize(model: torch.nn.Module, seed: int = 0, trainable_only: bool = False) -> None:
+def randomize(
+    model: torch.nn.Module, seed: int = 0, trainable_only: bool = False, spread: float = 0.2
+) -> None:
     """Move every weight away from zeros and ones."""
     random = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():
         if parameter.requires_grad or not trainable_only:
-            parameter.data.normal_(0.0, 0.2, generator=random)
+            parameter.data.normal_(0.0, spread, generator=random)
 
 
 def tiny_model(seed: int = 0, **changes: Any) -> DPOTModel:
@@ -107,6 +109,8 @@ def adapted_model(name: str, tuner: str = "full", seed: int = 0) -> torch.nn.Mod
     processor = tiny_processor(task_names(name), targets=TARGETS)
     model = task_adapter(name, tuner).attach(base, processor).eval()
     randomize(model, seed, trainable_only=True)
+    if hasattr(model, "head"):
+        randomize(model.head, seed, spread=0.05)  # heads are wider than these models
     return model
 
 
@@ -128,3 +132,12 @@ def task_batch(task: str, **changes: Any) -> Batch:
         constants=constants,
         constant_names=("permeability",),
     )
+
+
+def attach_head(model: torch.nn.Module, task: Task, seed: int = 1) -> torch.nn.Module:
+    """The same model with the task's head beside it, if it has one, every weight moved."""
+    config: Any = model.config
+    if (head := task.head(config)) is not None:
+        randomize(head, seed, spread=0.05)  # heads are wider than these models
+        model.add_module("head", head)
+    return model

@@ -10,5 +10,6 @@ TASKS = Registry(
         "inverse": "pdefm.tasks.inverse:InverseTask",
         "new_physics": "pdefm.tasks.new_physics:NewPhysicsTask",
         "steady_state": "pdefm.tasks.steady_state:SteadyStateTask",
+        "super_resolution": "pdefm.tasks.super_resolution:SuperResolutionTask",
     },
 )
