@@ -25,14 +25,6 @@ from pdefm.cli.options import (
     print_table,
 )
 
-METRICS = {
-    "relative_l2": "relative L2",
-    "final_relative_l2": "relative L2, last frame",
-    "nrmse": "nRMSE",
-    "vrmse": "VRMSE",
-    "coverage": "coverage of the 90 % interval",
-}
-
 
 def evaluate(
     model: Model,
@@ -66,6 +58,7 @@ def evaluate(
 
     Example: pdefm evaluate --model runs/smoke --data data/gray_scott --out results.json
     """
+    from pdefm.evaluation.summary import METRIC_NAMES, window_text
     from pdefm.hub.evaluation import evaluate_by_name
 
     options = description(
@@ -96,14 +89,13 @@ def evaluate(
     if as_json:
         print_json(results)
         return
+    labels = METRIC_NAMES | {"coverage": "coverage of the 90 % interval"}
     for name, found in results["datasets"].items():
         rows = [("this model", found["metrics"]), *found["baselines"].items()]
-        shown = [key for key in METRICS if key in found["metrics"]]
-        window = "num_steps" if "num_steps" in found else "num_frames"
+        shown = [key for key in labels if key in found["metrics"]]
         print_table(
-            f"{name}: {found['num_trajectories']} trajectories,"
-            f" {found[window]} {window.removeprefix('num_')}",
-            ("", *(METRICS[key] for key in shown)),
+            f"{name}: {found['num_trajectories']} trajectories, {window_text(found)}",
+            ("", *(labels[key] for key in shown)),
             ((label, *(metrics[key] for key in shown)) for label, metrics in rows),
         )
     print_lines(f"written to {out}")

@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-METRIC_NAMES = ("relative_l2", "nrmse", "vrmse")
+METRIC_NAMES = {
+    "relative_l2": "relative L2",
+    "final_relative_l2": "relative L2, last frame",
+    "lost_relative_l2": "relative L2, what the coarse grid lost",
+    "nrmse": "nRMSE",
+    "vrmse": "VRMSE",
+}
+"""Metrics that are shown, all of them better when lower, and what they are called."""
 BASELINE_WORDS: dict[str, str] = {
     "persistence": "the last known frame repeated",
     "base": "the base model without the adapter",
@@ -42,6 +49,17 @@ def _comparable(value: float | None) -> float:
     return value if value is not None and math.isfinite(value) else math.inf
 
 
+def shown_metrics(results: Mapping[str, Any], dataset: str) -> list[str]:
+    """Which metrics a dataset's results have, in the order of the columns."""
+    return [name for name in METRIC_NAMES if name in results["datasets"][dataset]["metrics"]]
+
+
+def window_text(entry: Mapping[str, Any]) -> str:
+    """``12 steps`` of a rollout, or ``6 frames`` that a task looks at."""
+    kind = "steps" if "num_steps" in entry else "frames"
+    return f"{entry[f'num_{kind}']} {kind}"
+
+
 def number_rows(results: Mapping[str, Any], dataset: str) -> list[Row]:
     """Table of one dataset: the evaluated model first, then every baseline.
 
@@ -52,16 +70,17 @@ def number_rows(results: Mapping[str, Any], dataset: str) -> list[Row]:
     entry = results["datasets"][dataset]
     what = subject(results)
     columns = {what: entry["metrics"], **entry.get("baselines", {})}
+    shown = shown_metrics(results, dataset)
     lowest = {
         metric: min(_comparable(numbers.get(metric)) for numbers in columns.values())
-        for metric in METRIC_NAMES
+        for metric in shown
     }
     rows = []
     for label, numbers in columns.items():
-        values = [numbers.get(metric) for metric in METRIC_NAMES]
+        values = [numbers.get(metric) for metric in shown]
         best = tuple(
             _comparable(value) == lowest[metric] < math.inf
-            for metric, value in zip(METRIC_NAMES, values, strict=True)
+            for metric, value in zip(shown, values, strict=True)
         )
         role = "evaluated" if label == what else BASELINE_WORDS.get(label, "baseline")
         rows.append(Row(label, role, tuple(map(format_number, values)), best))
@@ -126,6 +145,12 @@ def losing_datasets(results: Mapping[str, Any]) -> dict[str, list[str]]:
 def protocol_sentence(results: Mapping[str, Any]) -> str:
     """How the numbers were made, in one sentence."""
     protocol = results["protocol"]
+    if "task" in protocol:
+        options = _inline(protocol["task_options"])
+        return (
+            f"Task {protocol['task']} ({options}), one window of each trajectory, from frame "
+            f"{protocol['start_frame']} on. How it is averaged: {protocol['reduction']}."
+        )
     horizon, num_steps = protocol["horizon"], protocol["num_steps"]
     reach = "all later frames" if num_steps is None else f"the next {num_steps} frames"
     feeding = "" if num_steps is not None and num_steps <= horizon else ", fed with its own output"

@@ -14,7 +14,9 @@ from pdefm.evaluation.summary import (
     number_rows,
     protocol_sentence,
     provenance,
+    shown_metrics,
     summary_sentences,
+    window_text,
 )
 from pdefm.files import write_text_atomic
 from pdefm.hub.folder import (
@@ -23,12 +25,14 @@ from pdefm.hub.folder import (
     CONFIG,
     PROCESSOR,
     RESULTS,
+    STUDY,
     ModelFolder,
     read_json,
     run_folder_of,
 )
 from pdefm.hub.template import render_template
 from pdefm.repositories import REPOSITORY
+from pdefm.tasks import TASKS
 from pdefm.yaml_text import parse_yaml
 
 if TYPE_CHECKING:
@@ -58,6 +62,7 @@ class CardParts:
         config: Content of ``config.json`` (empty for an adapter).
         adapter: Content of ``adapter_config.json``, or None for a model.
         results: Content of ``results.json``, or None if nothing was evaluated.
+        study: Content of ``study/results.json`` of ``pdefm finetune --study``, or None.
         recipe: Resolved recipe of the training; empty if unknown.
         prose: Text written by hand.
         metadata: Metadata written by hand, at the top of ``prose.md``; wins over ours.
@@ -68,6 +73,7 @@ class CardParts:
     config: Mapping[str, Any] = field(default_factory=dict)
     adapter: Mapping[str, Any] | None = None
     results: Mapping[str, Any] | None = None
+    study: Mapping[str, Any] | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
     prose: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -85,6 +91,7 @@ class CardParts:
         run = run_folder_of(folder)
         places = [folder] if run is None else [run, folder]
         results = _first_file(places, RESULTS)
+        study = _first_file([folder], STUDY) or _first_file(places, f"study/{RESULTS}")
         recipe = _first_file(places, "recipe.yaml")
         prose = _first_file(places, "prose.md")
         metadata, text = _split_front_matter(prose) if prose else ({}, "")
@@ -94,6 +101,7 @@ class CardParts:
             config={} if is_adapter else read_json(folder / CONFIG),
             adapter=adapter,
             results=read_json(results) if results else None,
+            study=read_json(study) if study else None,
             recipe=_recipe(adapter, recipe),
             prose=text,
             metadata=metadata,
@@ -134,7 +142,7 @@ def _evaluations(parts: CardParts) -> list[Any]:
     return [
         EvalResult(
             task_type="other",
-            task_name="PDE forecasting",
+            task_name=f"PDE {(parts.adapter or {}).get('task', 'forecasting')}",
             dataset_type=name,
             dataset_name=name,
             metric_type=metric,
@@ -221,12 +229,26 @@ def limits(parts: CardParts) -> list[str]:
         return [*sentences, "Its accuracy is unknown."]
     for name, entry in parts.results["datasets"].items():
         sentences.append(
-            f"On {name} it was rolled out for {entry['num_steps']} steps over "
+            f"On {name} it was {'rolled out for' if 'num_steps' in entry else 'measured on'} "
+            f"{window_text(entry)} over "
             f"{entry['num_trajectories']} trajectories; nothing is known beyond."
         )
     for name, baselines in losing_datasets(parts.results).items():
         sentences.append(f"On {name} it loses against {' and '.join(baselines)}.")
     return sentences
+
+
+def study_rows(study: Mapping[str, Any]) -> list[list[str]]:
+    """Number of trajectories, and mean and deviation of every contender's error."""
+    rows = []
+    for position, shots in enumerate(study["shots"]):
+        cells = []
+        for found in study["errors"].values():
+            spread = found["std"][position]
+            text = f"{found['mean'][position]:.4f}"
+            cells.append(f"{text} ± {spread:.4f}" if spread else text)
+        rows.append([str(shots), *cells])
+    return rows
 
 
 def render_card(source: CardParts | str | Path) -> str:
@@ -254,13 +276,21 @@ def render_card(source: CardParts | str | Path) -> str:
             facts=training_facts(parts),
             recipe=recipe_facts(parts),
             limits=limits(parts),
+            forecasts=not parts.adapter or TASKS[parts.adapter["task"]].forecasts,
             datasets=results["datasets"] if results else {},
+            metric_names=METRIC_NAMES,
+            shown={name: shown_metrics(results, name) for name in results["datasets"]}
+            if results
+            else {},
+            window_text=window_text,
             rows={name: number_rows(results, name) for name in results["datasets"]}
             if results
             else {},
             sentences=summary_sentences(results) if results else [],
             protocol=protocol_sentence(results) if results else "",
             provenance=provenance(results) if results else {},
+            study=parts.study,
+            study_rows=study_rows(parts.study) if parts.study else [],
         )
         ModelCard(text)
     except (KeyError, TypeError, ValueError, UndefinedError) as error:

@@ -14,6 +14,8 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PROCESSOR, RESULTS, CARD = "processor_config.json", "results.json", "README.md"
+STUDY = "study.json"
+"""What a run has as ``study/results.json``."""
 
 LOCAL_NAME = re.compile(r"\w[\w.-]*")
 
@@ -27,6 +29,7 @@ CONTRACT_PATTERNS = (
     ADAPTER_WEIGHTS,
     PROCESSOR,
     RESULTS,
+    STUDY,
     CARD,
     MANIFEST,
 )

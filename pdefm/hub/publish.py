@@ -16,6 +16,7 @@ from pdefm.hub.folder import (
     LOCAL_NAME,
     PROCESSOR,
     RESULTS,
+    STUDY,
     ModelFolder,
     find_model_folder,
     read_json,
@@ -91,6 +92,8 @@ def _stage(source: ModelFolder, stage: Path, name: str) -> None:
     run = run_folder_of(source.path)
     if run is not None and (run / RESULTS).is_file():
         shutil.copyfile(run / RESULTS, stage / RESULTS)
+    if run is not None and (run / "study" / RESULTS).is_file():
+        shutil.copyfile(run / "study" / RESULTS, stage / STUDY)
     if (stage / RESULTS).is_file():
         _check_results(stage / RESULTS, source)
     card = stage / CARD

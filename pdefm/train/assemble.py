@@ -6,6 +6,7 @@ from typing import Any
 
 from pdefm.data.batch import Batch
 from pdefm.files import write_json_atomic
+from pdefm.tasks.base import Task
 from pdefm.train import ranks
 from pdefm.train.accelerator import Engine
 from pdefm.train.data import OpenedSource, make_mixture, validation_batches
@@ -15,6 +16,8 @@ from pdefm.train.recipe import TrainingRecipe
 from pdefm.train.run_folder import check_run_folder, make_run_folder
 from pdefm.train.running import run_session
 from pdefm.train.session import Session, Trainee
+
+AUTO_PREDICTIONS = 8
 
 
 def assemble_and_run(
@@ -44,7 +47,7 @@ def assemble_and_run(
     )
     validation = validation_batches(sources, recipe.data, trainee.task)
     rollouts: dict[str, list[Batch]] = {}
-    if num_predictions := recipe.train.eval_rollout_steps:
+    if num_predictions := _num_predictions(recipe, trainee.task, sources):
         rollouts = validation_batches(sources, recipe.data, trainee.task, num_predictions)
     lock = None
     try:
@@ -71,3 +74,20 @@ def assemble_and_run(
         "out": str(run_folder),
         "dropped": {source.name: len(source.dropped) for source in sources if source.dropped},
     }
+
+
+def _num_predictions(recipe: TrainingRecipe, task: Task, sources: Sequence[OpenedSource]) -> int:
+    """Predictions in a row of a validation's rollouts."""
+    given = recipe.train.eval_rollout_steps
+    if given != "auto":
+        return given
+    if not task.forecasts:
+        return 0
+    shortest = min(
+        source.valid.num_frames(group[0])
+        for source in sources
+        for group in source.valid.groups()
+        if len(group)
+    )
+    fitting = (shortest - task.num_history_frames) // task.processor.horizon
+    return min(fitting, AUTO_PREDICTIONS) if fitting > 1 else 0

@@ -18,11 +18,13 @@ from pdefm.data.online import OnlineCollection
 from pdefm.errors import DataError, RecipeError
 from pdefm.tasks.base import Task
 from pdefm.train.data import OpenedSource, noise_generator
-from pdefm.train.recipe import FinetuneRecipe
+from pdefm.train.recipe import FinetuneRecipe, TrainSection
 
 UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 BUDGET_SHARE = 0.8  # of a budget that is planned for; the rest is for saving, and for surprises
 BUDGET_VALIDATIONS = 5
+FEW_STEPS = 100  # with fewer, smaller batches learn more in the same time
+SMALLEST_BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -140,18 +142,29 @@ def measure(
     return Measured(seconds * num_turns, once * batches, weights + 3 * 4 * trainable + activations)
 
 
-def steps_within(seconds: float, measured: Measured) -> dict[str, Any]:
+def steps_within(seconds: float, measured: Measured, section: TrainSection) -> dict[str, Any]:
     """Keys of the ``train`` section with which a training ends in time.
+
+    Where too few steps would fit, the batch is halved, down to a few samples a step.
+
+    Args:
+        seconds: That are left.
+        measured: With the batch of ``section``.
+        section: Says the batch.
 
     Raises:
         RecipeError: Not even a few steps fit.
     """
     left = BUDGET_SHARE * seconds - (BUDGET_VALIDATIONS + 1) * measured.validation_seconds
-    steps = int(left / measured.step_seconds)
+    batch, micro, step = section.global_batch_size, section.micro_batch_size, measured.step_seconds
+    # Micro-batches shrink along, so that a step has as many of them as before.
+    while left / step < FEW_STEPS and micro % 2 == 0 and batch // 2 >= SMALLEST_BATCH:
+        batch, micro, step = batch // 2, micro // 2, step / 2
+    steps = int(left / step)
     if steps < BUDGET_VALIDATIONS:
         raise RecipeError(
             f"--budget is too short for {BUDGET_VALIDATIONS} steps",
-            got=f"{seconds:.0f} s, where a step takes {measured.step_seconds:.1f} s",
+            got=f"{seconds:.0f} s, where a step takes {step:.1f} s",
             do="Give more time, a smaller model, or a smaller train.global_batch_size",
         )
     every = -(-steps // BUDGET_VALIDATIONS)
@@ -160,6 +173,8 @@ def steps_within(seconds: float, measured: Measured) -> dict[str, Any]:
         "warmup_steps": steps // 20,
         "eval_steps": every,
         "save_steps": every,
+        "global_batch_size": batch,
+        "micro_batch_size": micro,
     }
 
 

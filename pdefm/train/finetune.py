@@ -136,7 +136,7 @@ def _check_task(recipe: FinetuneRecipe, task: Task, engine: Engine) -> None:
     Raises:
         RecipeError: Rollouts of a task that does not forecast, or shared weights.
     """
-    if recipe.train.eval_rollout_steps and not task.forecasts:
+    if recipe.train.eval_rollout_steps not in (0, "auto") and not task.forecasts:
         raise RecipeError(
             f"train.eval_rollout_steps: task {recipe.task} does not forecast",
             got=recipe.train.eval_rollout_steps,
@@ -161,6 +161,7 @@ def _with_steps_of_before(recipe: FinetuneRecipe, out: Path, *, overwrite: bool)
         return recipe
     before = parse_yaml(path.read_text(), str(path))["train"]
     keys = ("max_steps", "warmup_steps", "eval_steps", "save_steps")
+    keys += ("global_batch_size", "micro_batch_size")
     return _with_train(recipe, {key: before[key] for key in keys if key in before})
 
 
@@ -200,7 +201,7 @@ def _briefed(
         recipe.seed,
     )
     if seconds is not None:
-        recipe = _with_train(recipe, ranks.from_main(steps_within(seconds, measured)))
+        recipe = _with_train(recipe, ranks.from_main(steps_within(seconds, measured, recipe.train)))
     elif epochs is not None:
         num_windows = sum(len(pool) for s in mixture.sources for pool in s.windows)
         steps = max(1, round(epochs * num_windows / recipe.train.global_batch_size))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field as Limits
+from pydantic import NonNegativeInt
 
 from pdefm.config import (
     Section,
@@ -96,8 +97,9 @@ class TrainSection(Section):
     """Newest checkpoints that are kept; never fewer than two."""
     keep_every_steps: int | None = Limits(default=None, ge=1)
     """Checkpoints of every so manieth step stay, too; by default none."""
-    eval_rollout_steps: int = Limits(default=0, ge=0)
-    """Validate rollouts of so many predictions, too; 0 validates one step only.
+    eval_rollout_steps: NonNegativeInt | Literal["auto"] = 0
+    """Validate rollouts of so many predictions, too; 0 validates one step only, and ``auto`` takes
+    8, or as many as the held-out trajectories have frames for.
     ``checkpoints/best`` is the checkpoint of the lowest error, of rollouts if there are any."""
     early_stopping_patience: int | None = Limits(default=None, ge=1)
     """Stop after so many validations without a better one, of rollouts if there are any."""

@@ -1,9 +1,12 @@
+import json
+
 import pytest
 import yaml
 from huggingface_hub import ModelCard
 
 from pdefm.errors import EnvironmentFault, ModelError
 from pdefm.hub.card import render_card, write_card
+from pdefm.hub.folder import CONTRACT_PATTERNS
 from tests.evaluation.report_inputs import results
 from tests.hub.folders import make_adapter, make_model, make_run, write_json
 
@@ -110,3 +113,60 @@ def test_a_card_by_hand_is_never_overwritten_silently(tmp_path):
     assert (model / "README.md").read_text() == "# By hand\n"
     write_card(model, overwrite=True)
     assert "# waves" in (model / "README.md").read_text()
+
+
+def test_an_adapter_that_does_not_forecast_says_how_it_is_used_and_what_was_measured(tmp_path):
+    adapter = make_adapter(tmp_path / "viscosity")
+    config = json.loads((adapter / "adapter_config.json").read_text()) | {"task": "inverse"}
+    write_json(adapter / "adapter_config.json", config)
+    write_json(adapter / "results.json", task_results())
+    card = render_card(adapter)
+    assert "model.task.predict(model, prepared)" in card
+    assert "continues a trajectory" not in card
+    assert "| answer | | relative L2 |" in card
+    assert "nRMSE" not in card
+    assert "| **0.120** |" in card
+    assert "**burgers**: 16 trajectories, 6 frames of 0.05" in card
+    assert "Task inverse (parameters viscosity, noise_fraction 0.2)" in card
+    assert "PDE inverse" in card
+
+
+def task_results():
+    entry = {
+        "num_trajectories": 16,
+        "num_frames": 6,
+        "resolution": [64, 64],
+        "dt": 0.05,
+        "metrics": {"relative_l2": 0.12, "coverage": 0.9},
+        "baselines": {"mean": {"relative_l2": 0.42, "coverage": 0.9}},
+    }
+    return {
+        "model": {"name": "quickstart", "adapter": {"task": "inverse"}},
+        "protocol": {
+            "task": "inverse",
+            "task_options": {"parameters": ["viscosity"], "noise_fraction": 0.2},
+            "start_frame": 0,
+            "reduction": "the mean",
+        },
+        "datasets": {"burgers": entry},
+    }
+
+
+def test_a_study_is_on_the_card_and_is_published(tmp_path):
+    adapter = make_adapter(tmp_path / "mine")
+    study = {
+        "shots": [4, 16],
+        "errors": {
+            "finetuned": {"mean": [0.2, 0.1], "std": [0.01, 0.0]},
+            "persistence": {"mean": [0.5, 0.5], "std": [0.0, 0.0]},
+        },
+        "num_steps": 100,
+        "num_seeds": 2,
+        "gain": {"sentence": "four times the data"},
+        "commit": "abc",
+    }
+    write_json(adapter / "study.json", study)
+    card = render_card(adapter)
+    assert "four times the data" in card
+    assert "| 4 | 0.2000 ± 0.0100 | 0.5000 |" in card
+    assert "study.json" in CONTRACT_PATTERNS

@@ -8,13 +8,15 @@ import torch
 from pdefm.errors import DataError
 from pdefm.models.loading import load_model
 from pdefm.tasks.forecasting import ForecastingOptions, ForecastingTask
+from pdefm.train.assemble import _num_predictions
 from pdefm.train.best import best_step
 from pdefm.train.data import open_sources, validation_batches
 from pdefm.train.journal import read_metrics
 from pdefm.train.pretrain import pretrain
 from pdefm.train.run_listing import list_runs
 from pdefm.train.validation import validation_errors
-from tests.tiny import tiny_recipe
+from tests.tiny import tiny_recipe, write_waves
+from tests.tiny_dpot import make_task
 from tests.train.runs import equal, losses, weights
 
 OPTIONS = {
@@ -90,6 +92,18 @@ def test_the_best_checkpoint_is_kept_apart_and_listed(tmp_path, tiny_run, rolled
     assert (copy / "checkpoints/best/manifest.json").read_bytes() == (
         rolled_out / "checkpoints/best/manifest.json"
     ).read_bytes()
+
+
+@pytest.mark.parametrize(("num_frames", "num_predictions"), [(4, 0), (6, 3), (30, 8)])
+def test_automatic_rollouts_are_as_long_as_the_data_allow(tmp_path, num_frames, num_predictions):
+    """The task sees three frames of history."""
+    task = make_task("forecasting")
+    path = write_waves(tmp_path / "waves.npy", 3, num_frames, 1, 16, 16, seed=1)
+    source = {"name": "waves", "path": str(path), "axes": "N T C X Y", "names": ["height"]}
+    recipe = tiny_recipe([source | {"dt": 0.5}], eval_rollout_steps="auto")
+    assert _num_predictions(recipe, task, open_sources(recipe.data)) == num_predictions
+    inverse = make_task("inverse")
+    assert _num_predictions(recipe, inverse, open_sources(recipe.data)) == 0
 
 
 def test_trajectories_that_are_too_short_for_the_rollouts_are_named(tmp_path, tiny_run):

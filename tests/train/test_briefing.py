@@ -7,6 +7,7 @@ from pdefm.errors import DataError, RecipeError
 from pdefm.train.briefing import Measured, parse_budget, steps_within
 from pdefm.train.finetune import finetune
 from pdefm.train.journal import read_metrics
+from pdefm.train.recipe import TrainSection
 from pdefm.train.run_listing import list_runs
 from tests.tiny import tiny_finetune, waves, write_waves
 from tests.train.runs import StoppedError, equal, stop_at, training_lines, weights
@@ -23,11 +24,21 @@ def test_a_budget_is_read_and_leaves_time_for_validation():
     for text in ("10", "min", "-3s", "0s", "3 weeks"):
         with pytest.raises(RecipeError, match="--budget"):
             parse_budget(text)
-    picked = steps_within(100.0, Measured(0.5, 1.0, 0))
+    section = TrainSection(global_batch_size=16, micro_batch_size=16)
+    picked = steps_within(100.0, Measured(0.5, 1.0, 0), section)
     assert picked["max_steps"] * 0.5 + 6 * 1.0 <= 100
     assert picked["max_steps"] > 100
+    assert picked["global_batch_size"] == 16
     with pytest.raises(RecipeError, match="too short"):
-        steps_within(1.0, Measured(0.5, 1.0, 0))
+        steps_within(1.0, Measured(0.5, 1.0, 0), section)
+
+
+def test_a_short_budget_takes_smaller_batches_rather_than_few_steps():
+    section = TrainSection(global_batch_size=16, micro_batch_size=8)
+    picked = steps_within(100.0, Measured(4.0, 1.0, 0), section)
+    assert (picked["global_batch_size"], picked["micro_batch_size"]) == (4, 2)
+    assert picked["max_steps"] + 6 * 1.0 <= 100
+    assert picked["max_steps"] > 60
 
 
 def test_before_the_first_step_it_says_what_is_to_come_and_changes_nothing(
