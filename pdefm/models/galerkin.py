@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,7 +10,7 @@ from torch.nn import functional as F
 
 from pdefm.errors import ModelError
 from pdefm.models.dpot.configuration_dpot import DPOTConfig
-from pdefm.models.resampling import along_axes, linear_matrix, neighbours
+from pdefm.models.resampling import along_axes, along_axis, linear_matrix, side_matrices
 
 NUM_GUESSES = 3  # values a field that a query is told: interpolated, deconvolved, forecast
 
@@ -125,6 +124,50 @@ class GalerkinAttention(nn.Module):
         return queries + self.mlp(queries)
 
 
+class LocalLift(nn.Module):
+    """Features of the ``2^n`` cells around each query, to one feature vector.
+
+    ``sum_c w_c(x) L_c z_c + M (place, size)``: every corner c has its own linear map, and the
+    weights w are those of linear interpolation. The maps are applied on the coarse grid, where
+    there are fewer points, and corners are joined axis by axis.
+    """
+
+    def __init__(self, num_dims: int, width: int) -> None:
+        super().__init__()
+        self.num_corners = 2**num_dims
+        self.corners = nn.Linear(width, self.num_corners * width)
+        self.place = nn.Linear(2 * num_dims, width)
+
+    def forward(
+        self,
+        features: Float[Tensor, "batch width *coarse"],
+        positions: Sequence[Float[Tensor, " _"]],
+        periodic: Sequence[bool],
+    ) -> Float[Tensor, "batch *queries width"]:
+        """Features at every combination of positions."""
+        values = self.corners(features.movedim(1, -1))  # [B, *coarse, corners W]
+        parts = list(values.unflatten(-1, (self.num_corners, -1)).unbind(-2))
+        known = []
+        for axis, (size, at, wraps) in enumerate(
+            zip(features.shape[2:], positions, periodic, strict=True)
+        ):
+            lower, upper = side_matrices(size, at, wraps)
+            both = torch.cat([lower, upper], 1)  # [query, 2 size]
+            half = len(parts) // 2
+            parts = [
+                along_axis(torch.cat([parts[i], parts[i + half]], 1 + axis), both, 1 + axis)
+                for i in range(half)
+            ]
+            place = (at * size - 0.5).remainder(1.0)
+            # How far apart queries are, in units of the cells.
+            spacing = torch.full_like(place, size / len(at))
+            line = (*(1,) * axis, -1, *(1,) * (len(positions) - 1 - axis), 1)
+            known += [v.to(features).view(line) for v in (place, spacing)]
+        space = [len(at) for at in positions]
+        told = torch.cat([v.expand(*space, 1) for v in known], -1)  # [*queries, 2 n]
+        return parts[0] + self.place(told)
+
+
 class GalerkinDecoder(nn.Module):
     """Named fields at any positions, from their past on a coarse grid; zero at first.
 
@@ -141,7 +184,7 @@ class GalerkinDecoder(nn.Module):
         self.field_names = list(config.field_names or ())
         fields, n, width = len(self.field_names), config.num_dims, sizes.width
         self.encoder = CoarseEncoder(fields, config.history, n, sizes)
-        self.lift = nn.Linear(2**n * width + 2 * n, width)
+        self.lift = LocalLift(n, width)
         self.latent = nn.Linear(config.hidden_size, width)
         bound = NUM_GUESSES**-0.5
         self.guess_weight = nn.Parameter(
@@ -190,16 +233,11 @@ class GalerkinDecoder(nn.Module):
             mask: True at queries inside the domain.
         """
         field_ids = self.field_ids(names)
-        features = self.encoder(coarse, field_ids, periodic)
-        queries = self.lift(_around(features, positions, periodic))  # [B, *queries, W]
-        sampled = along_axes(
-            latent,
-            [
-                linear_matrix(size, at, wraps)
-                for size, at, wraps in zip(latent.shape[2:], positions, periodic, strict=True)
-            ],
-        )
-        queries = queries + self.latent(sampled.movedim(1, -1))
+        queries = self.lift(self.encoder(coarse, field_ids, periodic), positions, periodic)
+        axes = zip(latent.shape[2:], positions, periodic, strict=True)
+        matrices = [linear_matrix(*axis) for axis in axes]
+        known = self.latent(latent.movedim(1, -1))  # [B, *latent, W]
+        queries = queries + along_axes(known, matrices, channels_last=True)
         weight = self.guess_weight[field_ids].transpose(0, 1)  # [3, C, W]
         queries = queries + torch.einsum("bgc...,gcw->b...w", guesses, weight)
         queries = self.mlp(queries)
@@ -210,32 +248,3 @@ class GalerkinDecoder(nn.Module):
             self.output(flat), self.field_weight[field_ids], self.field_bias[field_ids]
         )
         return values.transpose(1, 2).unflatten(2, space)  # [B, C, *queries]
-
-
-def _around(
-    features: Float[Tensor, "batch width *coarse"],
-    positions: Sequence[Float[Tensor, " _"]],
-    periodic: Sequence[bool],
-) -> Float[Tensor, "batch *queries feature"]:
-    """Weighted features of the cells around each query, its place among them, and their size."""
-    space = [len(at) for at in positions]
-    indices, places, sizes = [], [], []
-    for axis, (size, at, wraps) in enumerate(
-        zip(features.shape[2:], positions, periodic, strict=True)
-    ):
-        index, place = neighbours(size, at, wraps)
-        line = (-1, *(1,) * (len(space) - 1 - axis))
-        indices.append(index.to(features.device))
-        places.append(place.to(features).view(line))
-        # Cells in each other's units: the distance of the queries over that of the cells.
-        sizes.append(features.new_full((1,) * len(space), size / len(at)))
-    corners = []
-    for corner in product((0, 1), repeat=len(space)):
-        found, weight = features, features.new_ones(())
-        for axis, side in enumerate(corner):
-            found = found.index_select(2 + axis, indices[axis][:, side])
-            weight = weight * (places[axis] if side else 1 - places[axis])
-        corners.append(found * weight)
-    known = torch.stack([v.expand(space) for v in (*places, *sizes)])  # [2 n, *queries]
-    everything = torch.cat([*corners, known.expand(features.shape[0], *known.shape)], 1)
-    return everything.movedim(1, -1)

@@ -21,18 +21,33 @@ def centres(size: int) -> Float[Tensor, " size"]:
     return (torch.arange(size, dtype=torch.float64) + 0.5) / size
 
 
-def along_axes(
-    values: Float[Tensor, "..."], matrices: Sequence[Float[Tensor, "_ _"]]
+def along_axis(
+    values: Float[Tensor, "..."], matrix: Float[Tensor, "_ _"], axis: int
 ) -> Float[Tensor, "..."]:
-    """Apply one matrix to each of the last axes.
+    """Apply a matrix, new by old points, to one axis, counted from the first."""
+    before, size, after = values.shape[:axis], values.shape[axis], values.shape[axis + 1 :]
+    if not after:
+        return values @ matrix.to(values).T
+    rows = values.reshape(math.prod(before), size, math.prod(after))
+    return torch.matmul(matrix.to(values), rows).view(*before, -1, *after)
+
+
+def along_axes(
+    values: Float[Tensor, "..."],
+    matrices: Sequence[Float[Tensor, "_ _"]],
+    *,
+    channels_last: bool = False,
+) -> Float[Tensor, "..."]:
+    """Apply one matrix to each space axis.
 
     Args:
-        values: Any leading axes.
-        matrices: As many as there are space axes.
+        values: Any leading axes, then space, then the channels if they come last.
+        matrices: New by old points, as many as there are space axes.
+        channels_last: Whether one more axis follows those of space.
     """
-    first = values.ndim - len(matrices)
-    for axis, matrix in enumerate(matrices):
-        values = (values.movedim(first + axis, -1) @ matrix.to(values).T).movedim(-1, first + axis)
+    first = values.ndim - len(matrices) - channels_last
+    for axis, matrix in enumerate(matrices, start=first):
+        values = along_axis(values, matrix, axis)
     return values
 
 
@@ -107,12 +122,20 @@ def _weighted(size: int, index: Tensor, weights: Tensor) -> Tensor:
     return matrix.scatter_add_(1, index, weights)
 
 
+def side_matrices(
+    size: int, queries: Float[Tensor, " query"], periodic: bool
+) -> tuple[Float[Tensor, "query size"], Float[Tensor, "query size"]]:
+    """The two parts of :func:`linear_matrix`: what the lower and the upper neighbour gives."""
+    index, t = neighbours(size, queries, periodic)
+    return _weighted(size, index[:, :1], 1 - t[:, None]), _weighted(size, index[:, 1:], t[:, None])
+
+
 def linear_matrix(
     size: int, queries: Float[Tensor, " query"], periodic: bool
 ) -> Float[Tensor, "query size"]:
     """Linear interpolation at the queries; arguments as :func:`neighbours` takes them."""
-    index, t = neighbours(size, queries, periodic)
-    return _weighted(size, index, torch.stack([1 - t, t], 1))
+    lower, upper = side_matrices(size, queries, periodic)
+    return lower + upper
 
 
 def cubic_matrix(
