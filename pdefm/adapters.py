@@ -104,8 +104,13 @@ class Adapter:
         if processor is None:
             config = model.config
             processor = PDEProcessor({}, history=config.history, horizon=config.horizon)
-        head = self.make_task(processor).head(cast(DPOTConfig, model.config))
+        task = self.make_task(processor)
+        head = task.head(cast(DPOTConfig, model.config))
         adapted = self.make_tuner().apply(model)
+        if not task.uses_decoder:
+            for name, weight in adapted.named_parameters():
+                if ".decoder." in f".{name}":
+                    weight.requires_grad_(False)
         if head is not None:
             device = next(adapted.parameters()).device
             adapted.add_module(HEAD, head.to(device).requires_grad_(True))

@@ -6,14 +6,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pdefm.adapters import Adapter, BaseReference
 from pdefm.data.batch import Batch
 from pdefm.data.trajectory import uniform_boundary
 from pdefm.domain import BoundaryCondition
 from pdefm.models.dpot.configuration_dpot import DPOTConfig
 from pdefm.models.dpot.modeling_dpot import DPOTModel
+from pdefm.models.loading import weights_sha256
 from pdefm.models.processing_pde import PDEProcessor
+from pdefm.tasks import TASKS
+from pdefm.tasks.base import Task
 
 NAMES = ("density", "pressure")
+TASK_OPTIONS: dict[str, dict[str, Any]] = {"inverse": {"parameters": ["viscosity"]}}
+"""What a task cannot do without."""
+TARGETS = {"viscosity": {"log": True, "mean": 0.0, "std": 1.0}}
 
 
 def tiny_config(**changes: Any) -> DPOTConfig:
@@ -78,9 +85,34 @@ def task_names(task: str) -> tuple[str, ...]:
     return (*NAMES, "permeability") if task == "steady_state" else NAMES
 
 
+def make_task(name: str, **options: Any) -> Task:
+    """A task with a processor that knows :func:`task_batch`."""
+    given = TASK_OPTIONS.get(name, {}) | options
+    processor = tiny_processor(task_names(name), targets=TARGETS)
+    return TASKS[name](processor, TASKS[name].options_class(**given))
+
+
+def task_adapter(name: str, tuner: str = "full") -> Adapter:
+    """What ties :func:`make_task` to a base."""
+    base = BaseReference("tiny", weights_sha256(tiny_model(field_names=list(task_names(name)))))
+    return Adapter(base, name, tuner, task_options=TASK_OPTIONS.get(name, {}))
+
+
+def adapted_model(name: str, tuner: str = "full", seed: int = 0) -> torch.nn.Module:
+    """A base with the task's head, trainable weights moved."""
+    base = tiny_model(field_names=list(task_names(name)))
+    processor = tiny_processor(task_names(name), targets=TARGETS)
+    model = task_adapter(name, tuner).attach(base, processor).eval()
+    randomize(model, seed, trainable_only=True)
+    return model
+
+
 def task_batch(task: str, **changes: Any) -> Batch:
     """A batch as the task's windows are: a steady problem has a coefficient and no history."""
     batch = tiny_batch(**changes)
+    if task == "inverse":
+        found = {"viscosity": torch.tensor([0.5, 2.0])}
+        return replace(batch, target=batch.target[:, :0], parameters=found)
     if task != "steady_state":
         return batch
     random = torch.Generator().manual_seed(5)

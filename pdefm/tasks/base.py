@@ -129,12 +129,17 @@ class Task(ABC):
         refuse_absent(found, given)
         return FieldPlan(dict(given), [], list(known))
 
+    @property
+    def uses_decoder(self) -> bool:
+        """Whether predictions come from the model's decoder; if not, it stays frozen."""
+        return True
+
     @abstractmethod
     def prepare(self, batch: Batch, generator: torch.Generator | None = None) -> Prepared:
         """Inputs and target of a batch; randomness of training comes from ``generator`` alone."""
 
     def head(self, config: DPOTConfig) -> nn.Module | None:
-        """A module that replaces the model's decoder, or ``None`` to keep it."""
+        """A module beside the model that trains whole, or ``None`` if the model suffices."""
         return None
 
     def predict(self, model: nn.Module, prepared: Prepared) -> Tensor:
@@ -152,6 +157,25 @@ class Task(ABC):
     def baselines(self, prepared: Prepared) -> dict[str, Tensor]:
         """Predictions that need no model, by name; what a model has to beat."""
         return {}
+
+
+def problem_field_plan(
+    known: Sequence[str], found: Sequence[str], given: dict[str, str | None]
+) -> FieldPlan:
+    """All fields of a problem come, the base's other fields go.
+
+    Args:
+        known: The base's fields.
+        found: Fields of the problem.
+        given: Where named new fields start from; the others start from the base's first field.
+
+    Raises:
+        ModelError: A field to add that the data do not have.
+    """
+    refuse_absent(found, given)
+    added = {name: given.get(name, known[0]) for name in found if name not in known}
+    dropped = [name for name in known if name not in found]
+    return FieldPlan(added, dropped, [name for name in known if name in found])
 
 
 def refuse_absent(found: Sequence[str], given: dict[str, str | None]) -> None:

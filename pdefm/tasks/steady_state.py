@@ -13,7 +13,7 @@ from pdefm.data.trajectory import Boundary, Trajectory, periodic_axes
 from pdefm.errors import DataError, RecipeError
 from pdefm.metrics import relative_l2, vrmse
 from pdefm.registry import nearest_name_hint
-from pdefm.tasks.base import FieldPlan, Prepared, Task, refuse_absent
+from pdefm.tasks.base import FieldPlan, Prepared, Task, problem_field_plan
 
 AXES = "xyz"
 
@@ -128,10 +128,7 @@ class SteadyStateTask(Task):
         Raises:
             ModelError: A field to add that the data do not have.
         """
-        refuse_absent(found, given)
-        added = {name: given.get(name, known[0]) for name in found if name not in known}
-        dropped = [name for name in known if name not in found]
-        return FieldPlan(added, dropped, [name for name in known if name in found])
+        return problem_field_plan(known, found, given)
 
     def prepare(self, batch: Batch, generator: torch.Generator | None = None) -> Prepared:
         """One frame of normalised inputs beside empty solution fields; nothing is random."""
