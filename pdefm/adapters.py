@@ -42,6 +42,16 @@ HEAD = "head"
 HEAD_PREFIX = f"{HEAD}."
 
 
+def make_tuner(name: str, options: dict[str, Any]) -> Tuner:
+    """A tuner of the table.
+
+    Raises:
+        RecipeError: Unknown tuner or option.
+    """
+    tuner_class = TUNERS[name]
+    return tuner_class(section_from_dict(tuner_class.options_class, options, "tuner_options"))
+
+
 @dataclass(frozen=True)
 class BaseReference:
     """The base that an adapter belongs to."""
@@ -83,9 +93,7 @@ class Adapter:
 
     def make_tuner(self) -> Tuner:
         """The tuner with its options."""
-        tuner_class = TUNERS[self.tuner]
-        options = section_from_dict(tuner_class.options_class, self.tuner_options, "tuner_options")
-        return tuner_class(options)
+        return make_tuner(self.tuner, self.tuner_options)
 
     def attach(self, model: DPOTModel, processor: PDEProcessor | None = None) -> nn.Module:
         """Add and drop the fields, wrap the base for training, and put the task's head beside it.

@@ -108,4 +108,72 @@ def radial_spectrum(
     return spectrum.index_add_(-1, shell[inside], energy.flatten(-2)[..., inside])
 
 
+def _energy(fields: Tensor) -> tuple[Tensor, Tensor]:
+    """``|F(k)|^2`` of every frequency ``[batch, time, channel, points]``, and ``|k|^2``."""
+    space = fields.shape[3:]
+    axes = tuple(range(3, fields.ndim))
+    # Whole transforms, whose energies need no weights; squares, for |z| has no gradient at zero.
+    spectrum = torch.view_as_real(torch.fft.fftn(fields, dim=axes, norm="forward"))
+    rows = [torch.fft.fftfreq(size, 1 / size, device=fields.device) for size in space]
+    squares = torch.stack(torch.meshgrid(*rows, indexing="ij")).square().sum(0)
+    return spectrum.square().sum(-1).flatten(3), squares.flatten()
+
+
+def sobolev_error(
+    prediction: Fields,
+    target: Fields,
+    *,
+    order: float,
+    mask: Mask | None = None,
+    eps: float = 1e-8,
+) -> PerStep:
+    """Relative error in ``||e||_s^2 = sum_k (1 + |k|^2)^s |e_hat(k)|^2``.
+
+    Args:
+        prediction: Model output in physical units.
+        target: Reference on the same grid, same units.
+        order: s; 0 gives :func:`relative_l2`.
+        mask: True inside the domain; outside the error counts as zero, and so does the target.
+        eps: Keeps a field that is zero everywhere from dividing by zero.
+
+    Returns:
+        Dimensionless, >= 0. Wave numbers k are periods per domain, whatever its extent.
+
+    Limits: a wall or a hole is a jump to the transform, and its frequencies count.
+    """
+    shape = target.shape
+    fields = (_inside(values, mask).view(shape) for values in (prediction - target, target))
+    sizes = []
+    for values in fields:
+        energy, squares = _energy(values.float())
+        sizes.append((energy * (1 + squares) ** order).sum(-1))
+    # The offset keeps the gradient of a root finite where the error is zero.
+    return (sizes[0] + eps**2).sqrt() / (sizes[1].sqrt() + eps)
+
+
+BANDS = ("low", "mid", "high")
+
+
+def spectral_band_error(
+    prediction: Fields, target: Fields, *, mask: Mask | None = None, eps: float = 1e-8
+) -> dict[str, PerStep]:
+    """Error of the low, middle and high third of the wave numbers, over the whole target's norm.
+
+    ``sqrt(sum_{k in band} |e_hat(k)|^2) / (||u|| + eps)``; a band is a third of 0 to the largest
+    wave number that every axis has, N = min(size) / 2: ``|k| < N / 3``, ``|k| < 2 N / 3``, and the
+    rest, corners included. So the squares of the three add up to that of :func:`relative_l2`.
+
+    Returns:
+        Dimensionless, >= 0, by the name of the band.
+    """
+    shape = target.shape
+    error, squares = _energy(_inside(prediction - target, mask).view(shape))
+    norm = _inside(target, mask).square().mean(-1).sqrt() + eps
+    third = min(shape[3:]) / 6
+    band = torch.bucketize(squares.sqrt(), squares.new_tensor([third, 2 * third]), right=True)
+    return {
+        name: (error * (band == number)).sum(-1).sqrt() / norm for number, name in enumerate(BANDS)
+    }
+
+
 METRICS = {"relative_l2": relative_l2, "nrmse": nrmse, "vrmse": vrmse, "max_error": max_error}

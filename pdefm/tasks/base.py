@@ -198,6 +198,11 @@ def refuse_absent(found: Sequence[str], given: dict[str, str | None]) -> None:
         )
 
 
+def task_loss(task: Task, prediction: Tensor, prepared: Prepared) -> Tensor:
+    """The loss that the task itself asks for."""
+    return task.loss(prediction, prepared)
+
+
 def head_of(model: nn.Module) -> nn.Module:
     """The task's head beside an adapted model, which may be wrapped for several processes."""
     inner: Any = getattr(model, "module", model)

@@ -3,7 +3,7 @@
 import math
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from pdefm.data.doctor import quick_diagnosis
 from pdefm.data.mixture import Mixture
 from pdefm.data.online import OnlineCollection
 from pdefm.errors import DataError, RecipeError
-from pdefm.tasks.base import Task
+from pdefm.tasks.base import Prepared, Task, task_loss
 from pdefm.train.data import OpenedSource, noise_generator
 from pdefm.train.recipe import FinetuneRecipe, TrainSection
 
@@ -80,7 +80,13 @@ def doctor_lines(
     return lines
 
 
-def _forward(model: nn.Module, task: Task, batch: Batch, seed: int) -> int:
+def _forward(
+    model: nn.Module,
+    task: Task,
+    batch: Batch,
+    seed: int,
+    minimised: Callable[[Task, Tensor, Prepared], Tensor],
+) -> int:
     """A step without its update; returns the bytes that were kept for the backward pass."""
     known = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
     kept: dict[int, int] = {}
@@ -93,7 +99,7 @@ def _forward(model: nn.Module, task: Task, batch: Batch, seed: int) -> int:
 
     prepared = task.prepare(batch, noise_generator(seed, 0, 0))
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        loss = task.loss(task.predict(model, prepared), prepared)
+        loss = minimised(task, task.predict(model, prepared), prepared)
     loss.backward()
     return sum(kept.values())
 
@@ -106,6 +112,7 @@ def measure(
     device: torch.device | str,
     num_turns: int,
     seed: int,
+    loss: Callable[[Task, Tensor, Prepared], Tensor] = task_loss,
 ) -> Measured:
     """Time and memory of a step; the model and the random numbers are as before afterwards.
 
@@ -117,6 +124,7 @@ def measure(
         device: Where the training runs.
         num_turns: Micro-batches that a process takes a step.
         seed: Of the noise.
+        loss: What is minimised.
     """
     model = model.to(device)
     was_training = model.training
@@ -124,7 +132,7 @@ def measure(
     activations, seconds = 0, math.inf
     for _ in range(2):
         start = time.perf_counter()
-        activations = _forward(model, task, mixture.load(0, 0).to(device), seed)
+        activations = _forward(model, task, mixture.load(0, 0).to(device), seed, loss)
         if torch.device(device).type == "cuda":
             torch.cuda.synchronize()
         seconds = min(seconds, time.perf_counter() - start)

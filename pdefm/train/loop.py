@@ -150,7 +150,7 @@ class _Loop:
             prepared = task.prepare(batch, generator)
             with engine.accumulate(self.model, last=turn == turns - 1):
                 prediction = task.predict(self.model, prepared)
-                loss = task.loss(prediction, prepared)
+                loss = session.trainee.loss(task, prediction, prepared)
                 engine.backward(loss / turns)
             losses[names.index(batch.source)] += torch.stack(
                 [loss.detach().float(), torch.ones((), device=engine.device)]

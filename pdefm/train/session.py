@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from pdefm.data.batch import Batch
 from pdefm.data.mixture import Mixture
-from pdefm.tasks.base import Task
+from pdefm.tasks.base import Prepared, Task, task_loss
 from pdefm.train.accelerator import Engine
 from pdefm.train.lock import RunLock
 from pdefm.train.recipe import TrainingRecipe
@@ -25,6 +25,7 @@ class Trainee:
         write: Writes what is published into a folder, from a module like ``model``.
         read: Puts the weights of such a folder back into ``model``.
         title: Shown beside the progress bar.
+        loss: What is minimised.
     """
 
     model: nn.Module
@@ -32,6 +33,7 @@ class Trainee:
     write: Callable[[Path, nn.Module], None]
     read: Callable[[Path], None]
     title: str
+    loss: Callable[[Task, Tensor, Prepared], Tensor] = task_loss
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from pdefm.adapters import Adapter, BaseReference
+from pdefm.adapters import Adapter, BaseReference, make_tuner
 from pdefm.data.collection import Subset
 from pdefm.errors import EnvironmentFault, RecipeError
 from pdefm.files import atomic_folder, write_json_atomic
@@ -25,7 +25,7 @@ from pdefm.models.dpot.modeling_dpot import DPOTModel
 from pdefm.models.loading import load_model, weights_sha256
 from pdefm.progress import progress
 from pdefm.provenance import provenance
-from pdefm.tasks.base import Task
+from pdefm.tasks.base import Prepared, Task, task_loss
 from pdefm.train.data import (
     OpenedSource,
     check_grids,
@@ -101,6 +101,7 @@ def _train(
     model: nn.Module,
     task: Task,
     sources: list[OpenedSource],
+    loss: Callable[[Task, Tensor, Prepared], Tensor] = task_loss,
 ) -> None:
     """The recipe's steps, without a run folder."""
     section = recipe.train
@@ -117,7 +118,7 @@ def _train(
         for slot in range(turns):
             batch = mixture.load(step, slot)
             prepared = task.prepare(batch, noise_generator(recipe.seed, step, slot))
-            (task.loss(task.predict(model, prepared), prepared) / turns).backward()
+            (loss(task, task.predict(model, prepared), prepared) / turns).backward()
         torch.nn.utils.clip_grad_norm_(weights, section.max_grad_norm)
         optimizer.step()
     model.eval()
@@ -166,6 +167,7 @@ def run_study(
         SCRATCH: _from_scratch,
         FNO: _fno,
     }
+    losses = {FINETUNED: make_tuner(recipe.tuner, recipe.tuner_options).loss}
     found: dict[str, list[list[float]]] = {label: [] for label in makers}
     baselines: dict[str, dict[str, float]] = {}
     total = len(ks) * num_seeds * len(makers)
@@ -179,7 +181,7 @@ def run_study(
                 for label, make in makers.items():
                     torch.manual_seed(seed)
                     model, task = make(seeded, base_folder, few)
-                    _train(seeded, model, task, few)
+                    _train(seeded, model, task, few, losses.get(label, task_loss))
                     validation = validation_batches(sources, recipe.data, task)
                     values = validation_errors(model, task, validation)
                     found[label][-1].append(sum(values.values()) / len(values))

@@ -9,5 +9,6 @@ TUNERS = Registry(
         "full": "pdefm.tuners.full:FullTuner",
         "head": "pdefm.tuners.head:HeadTuner",
         "lora": "pdefm.tuners.lora:LoraTuner",
+        "spectral_refiner": "pdefm.tuners.spectral_refiner:SpectralRefinerTuner",
     },
 )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pdefm.config import Section
 from pdefm.errors import ModelError
 from pdefm.models.dpot.modeling_dpot import DPOTModel
+from pdefm.tasks.base import Prepared, Task, task_loss
 
 
 class Tuner(ABC):
@@ -39,6 +40,10 @@ class Tuner(ABC):
         Raises:
             ModelError: Missing, unknown or wrongly shaped tensors.
         """
+
+    def loss(self, task: Task, prediction: Tensor, prepared: Prepared) -> Tensor:
+        """Scalar that the training minimises: the task's, unless the tuner weighs errors anew."""
+        return task_loss(task, prediction, prepared)
 
     def merge(self, model: nn.Module) -> DPOTModel:
         """A plain model with the adapter in its own weights; ``model`` is used up.

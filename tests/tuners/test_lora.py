@@ -5,10 +5,14 @@ import copy
 import pytest
 import torch
 
+from pdefm.adapters import WEIGHTS_NAME, Adapter, BaseReference, save_adapter
 from pdefm.errors import ModelError
+from pdefm.models.dpot.configuration_dpot import DPOTConfig
+from pdefm.models.dpot.modeling_dpot import DPOTModel
 from pdefm.models.mixers import MIXERS
+from pdefm.models.processing_pde import PDEProcessor
 from pdefm.tuners.base import trainable_share
-from pdefm.tuners.lora import LoraOptions, LoraTuner
+from pdefm.tuners.lora import MLP_LAYERS, LoraOptions, LoraTuner
 from tests.tiny_dpot import frames, randomize, tiny_model
 
 
@@ -32,9 +36,14 @@ def test_the_targets_and_the_field_slices_train_and_nothing_else():
     names = {name for name, p in model.named_parameters() if p.requires_grad}
     assert any("fc1.lora_A" in name for name in names)
     assert any("mixer" in name and "lora_B" in name for name in names)
-    assert any("patch_embedding.modules_to_save" in name for name in names)
-    for name in names:
-        assert "lora_" in name or "modules_to_save" in name, name
+    assert any("upsample.lora_A" in name for name in names)
+    whole = {name.removeprefix("base_model.model.") for name in names if "lora_" not in name}
+    assert whole == {
+        *("patch_embedding.field_weight", "patch_embedding.coordinate_weight"),
+        *("patch_embedding.bias", "decoder.field_weight", "decoder.field_bias"),
+        *("decoder.upsample_bias", "decoder.projection.weight", "decoder.projection.bias"),
+    } & {name for name, _ in tiny_model().named_parameters()}
+    assert {"patch_embedding.field_weight", "decoder.field_weight", "decoder.field_bias"} <= whole
     trainable, total = trainable_share(model)
     assert 0 < trainable < total
 
@@ -50,20 +59,19 @@ def test_every_trainable_weight_receives_a_gradient():
             assert parameter.grad is None, name
 
 
-def test_training_leaves_the_base_bit_unchanged():
+def test_training_leaves_the_base_bit_unchanged_but_for_the_field_slices():
     base = tiny_model()
     before = copy.deepcopy(base.state_dict())
     model = tuner().apply(base)
+    whole = {name.removeprefix("base_model.model.") for name in tuner().state(model)}
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0)
     for _ in range(2):
         model(frames()).prediction.square().mean().backward()
         optimizer.step()
     assert not torch.equal(model(frames()).prediction, tiny_model()(frames()).prediction)
-    with model.disable_adapter():
-        assert torch.equal(model(frames()).prediction, tiny_model()(frames()).prediction)
     model.unload()
-    assert all(torch.equal(before[name], base.state_dict()[name]) for name in before
-               if not name.startswith(("patch_embedding", "decoder")))  # fmt: skip
+    for name, tensor in base.state_dict().items():
+        assert torch.equal(before[name], tensor) == (name not in whole), name
 
 
 def test_the_update_is_scaled_by_alpha_over_r():
@@ -129,16 +137,51 @@ def test_a_target_that_the_model_lacks_is_refused(option, name):
     assert all(p.requires_grad for p in model.parameters())
 
 
-def test_every_module_with_field_slices_trains_by_default():
+def test_every_field_slice_trains():
     model = tuner().apply(tiny_model(instance_normalization=True))
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
-    for module in ("patch_embedding", "decoder", "modulation"):
-        assert any(f"{module}.modules_to_save" in name for name in trained)
+    base = model.base_model.model
+    for module, name in base.field_slices():
+        assert getattr(module, name).requires_grad
+    assert "base_model.model.modulation.scale_weight" in trained
+
+
+def test_a_module_that_is_named_to_train_whole_is_stored_in_full():
+    model = trained(modules_to_save=("decoder", "time_aggregation"), target_modules=("fc1",))
+    state = {name: tensor.clone() for name, tensor in tuner().state(model).items()}
+    assert "base_model.model.decoder.upsample.weight" in state
+    assert "base_model.model.time_aggregation.weight" in state
+    options = {"modules_to_save": ("decoder", "time_aggregation"), "target_modules": ("fc1",)}
+    fresh = tuner(**options).apply(tiny_model()).eval()
+    tuner(**options).load_state(fresh, state)
+    assert torch.equal(fresh(frames()).prediction, model(frames()).prediction)
+
+
+def test_a_file_that_holds_the_whole_decoder_is_refused_in_one_line():
+    state = dict(tuner().state(trained(modules_to_save=("patch_embedding", "decoder"),
+                                       target_modules=MLP_LAYERS)))  # fmt: skip
+    with pytest.raises(ModelError, match=r"do not fit the base: got base_model.*upsample") as found:
+        tuner().load_state(tuner().apply(tiny_model()), state)
+    assert "\n" not in str(found.value)
+
+
+def test_the_adapter_of_the_tiny_shape_is_small(tmp_path):
+    config = DPOTConfig(
+        field_names=["a", "b", "c", "d"], patch_size=8, hidden_size=512, num_hidden_layers=4,
+        num_attention_heads=4, patch_feature_size=35, decoder_size=32, history=10,
+        position_size=[16, 16], coordinate_channels=True,
+    )  # fmt: skip
+    adapter = Adapter(BaseReference("tiny", ""), "forecasting", "lora")
+    model = adapter.attach(DPOTModel(config))
+    save_adapter(tmp_path, adapter, model, PDEProcessor({}, history=10))
+    assert (tmp_path / WEIGHTS_NAME).stat().st_size < 2 * 2**20
+    trained, total = trainable_share(model)
+    assert trained < 0.05 * total
 
 
 @pytest.mark.parametrize("mixer", sorted(MIXERS))
 def test_the_defaults_change_every_mixer_and_the_mlps(mixer):
     model = tuner().apply(tiny_model(mixer=mixer, num_modes=2))
     changed = {name for name, p in model.named_parameters() if p.requires_grad}
-    for part in ("layers.0.mixer", "layers.1.mixer", "fc1", "fc2"):
+    for part in ("layers.0.mixer", "layers.1.mixer", "fc1", "fc2", "upsample"):
         assert any(part in name and "lora" in name for name in changed), part
