@@ -36,7 +36,11 @@ def evaluate(
         typer.Option(metavar="LABEL=MODEL", help="Another model under the same protocol."),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="train, valid or test; default test, else valid, else all.")
+        str | None,
+        typer.Option(
+            help="train, valid or test; default test, else valid, else all, but of an adapter's own"
+            " training data what was held out."
+        ),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Frames to roll out; default all.")] = None,
     start_frame: Annotated[int, typer.Option(help="First frame of the history.")] = 0,

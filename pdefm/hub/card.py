@@ -321,6 +321,11 @@ def write_card(folder: str | Path, *, overwrite: bool = False) -> Path:
         ModelError: A file is missing or not readable.
         EnvironmentFault: A card written by hand is there, or the folder is not writable.
     """
+    if (Path(folder) / "checkpoints").is_dir():
+        raise ModelError(
+            f"{folder} is a run, and the card belongs to the model that is published from it",
+            do=f"Use pdefm publish {folder} --out models/NAME, which renders the card",
+        )
     card = Path(folder) / CARD
     if card.is_file() and not is_rendered(card.read_text(encoding="utf-8")) and not overwrite:
         raise EnvironmentFault(

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from pdefm.adapters import read_adapter
+from pdefm.data.collection import TrajectoryCollection
 from pdefm.data.open import open_trajectories, present_splits
+from pdefm.data.source import hold_out
 from pdefm.errors import EnvironmentFault, RecipeError
 from pdefm.evaluation.evaluate import Contender, Protocol, evaluate
 from pdefm.evaluation.evaluate_task import evaluate_task
@@ -46,6 +48,28 @@ def held_out_split(path: str, *, trust: bool = False) -> str | None:
     return next((name for name in ("test", "valid") if name in present), None)
 
 
+def _trained_on(adapter: str) -> dict[Path, float]:
+    """Paths of the data that an adapter was trained on, and the share that was held out."""
+    data = read_adapter(resolve(adapter)).recipe.get("data", {})
+    return {
+        Path(source["path"]).resolve(): source["validation_fraction"]
+        for source in data.get("sources", [])
+        if source.get("path")
+    }
+
+
+def _opened(
+    path: str, split: str | None, trained_on: dict[Path, float], *, trust: bool, **options: Any
+) -> TrajectoryCollection:
+    """Data that the subject was not trained on, as far as the folder and its recipe tell."""
+    split = split or held_out_split(path, trust=trust)
+    collection = open_trajectories(path, split=split, trust=trust, **options)
+    fraction = trained_on.get(Path(path).resolve())
+    if split is not None or fraction is None:
+        return collection
+    return hold_out(collection, "valid", fraction)
+
+
 def evaluate_by_name(
     model: str,
     adapter: str | None,
@@ -71,7 +95,8 @@ def evaluate_by_name(
         data: Files or folders; each is a dataset named after its path.
         out: Where to write.
         compare: ``LABEL=MODEL`` for further models.
-        split: Split of the data; ``None`` takes ``test``, else ``valid``, else all there is.
+        split: Split of the data; ``None`` takes ``test``, else ``valid``, else all there is, or of
+            the adapter's own training data what was held out.
         format: Format of the data.
         trust: Open the data without looking into them first.
         options: Description of the data.
@@ -105,13 +130,10 @@ def evaluate_by_name(
             got=f"'{twice[0]}'",
             do="Rename one of the files or folders, or evaluate them one by one",
         )
+    trained_on = {} if adapter is None else _trained_on(adapter)
     datasets = {
-        Path(path).stem: open_trajectories(
-            path,
-            format,
-            split=split or held_out_split(path, trust=trust),
-            trust=trust,
-            **(options or {}),
+        Path(path).stem: _opened(
+            path, split, trained_on, format=format, trust=trust, **(options or {})
         )
         for path in data
     }

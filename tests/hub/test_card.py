@@ -170,3 +170,8 @@ def test_a_study_is_on_the_card_and_is_published(tmp_path):
     assert "four times the data" in card
     assert "| 4 | 0.2000 ± 0.0100 | 0.5000 |" in card
     assert "study.json" in CONTRACT_PATTERNS
+
+
+def test_the_card_of_a_run_is_that_of_what_is_published(tmp_path):
+    with pytest.raises(ModelError, match=r"is a run.*pdefm publish"):
+        write_card(make_run(tmp_path / "run"))
