@@ -53,6 +53,7 @@ def test_the_journeys_run_as_printed(tmp_path):
     assert (tmp_path / "rollout.gif").read_bytes()[:4] == b"GIF8"
     assert (tmp_path / "my.png").read_bytes()[1:4] == b"PNG"
     assert (tmp_path / "models" / "mine" / "README.md").is_file()
+    assert "sst" in (tmp_path / "models" / "foreign" / "README.md").read_text()
     assert (tmp_path / "models" / "smoke" / "config.json").is_file()
 
 
