@@ -93,6 +93,22 @@ def test_a_trained_head_answers_at_another_factor_and_between_the_points():
     everywhere = (centres(16), centres(7))
     values = model.head(coarse, latent, torch.zeros(2, 3, 1, 16, 7), everywhere, **told)
     assert values.shape == (2, 1, 16, 7)
+    assert (
+        model.head(coarse, latent, torch.zeros(2, 3, 1, 1, 1), [centres(1)] * 2, **told)
+        .isfinite()
+        .all()
+    )
+
+
+def test_without_attention_a_query_s_answer_does_not_depend_on_the_others():
+    head = task(num_attention_layers=0).head(tiny_config())
+    randomize(head)
+    given = torch.randn(2, 3, 2, 5, 5), torch.randn(2, 16, 4, 4)
+    guesses = torch.randn(2, 3, 2, 20, 20)
+    told = {"names": ("density", "pressure"), "periodic": (True, False)}
+    whole = head(*given, guesses, [centres(20)] * 2, **told)
+    part = head(*given, guesses[..., 4:9, 11:], [centres(20)[4:9], centres(20)[11:]], **told)
+    assert torch.allclose(whole[..., 4:9, 11:], part, atol=1e-5)
 
 
 def test_training_draws_the_factor_and_validation_takes_the_first():
