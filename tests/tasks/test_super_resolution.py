@@ -11,7 +11,7 @@ from pdefm.data.trajectory import Trajectory, uniform_boundary
 from pdefm.domain import BoundaryCondition, Grid
 from pdefm.errors import DataError, RecipeError
 from pdefm.models.loading import weights_sha256
-from pdefm.models.resampling import centres
+from pdefm.models.resampling import cell_averages, centres
 from pdefm.tasks.super_resolution import (
     SuperResolutionOptions,
     SuperResolutionTask,
@@ -163,6 +163,26 @@ def test_the_baselines_agree_on_a_level_field_whatever_the_boundary(condition):
     assert set(baselines) == {"bicubic", "spectral", "deconvolution"}
     for prediction in baselines.values():
         assert torch.allclose(prediction, level.history[:, -1:], atol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [4.0, 2.7])
+def test_averages_are_conserved_if_asked_for(factor):
+    given = batch()
+    errors = []
+    for conserve in (False, True):
+        resolution = task(factors=[factor], conserve=conserve)
+        prepared = resolution.prepare(given)
+        prediction = resolution.predict(attach_head(tiny_model(), resolution), prepared)
+        averages = cell_averages(prediction, prepared.extras["coarse"].shape[3:])
+        wanted = prepared.scale.denormalize(prepared.extras["coarse"][:, -1:])
+        errors.append(float((averages - wanted).abs().max()))
+    assert errors[0] > 0.01
+    assert errors[1] < 1e-4
+
+
+def test_averages_cannot_be_conserved_under_a_mask():
+    with pytest.raises(DataError, match="has a mask"):
+        task(conserve=True).prepare(batch(mask=half_mask()))
 
 
 def test_the_error_of_the_lost_part_is_one_for_a_field_without_it():
