@@ -159,8 +159,9 @@ class LocalLift(nn.Module):
                 for i in range(half)
             ]
             place = (at * size - 0.5).remainder(1.0)
-            # How far apart queries are, in units of the cells.
-            spacing = torch.full_like(place, size / len(at))
+            # How far apart queries are, in units of the cells; a single one is as wide as a cell.
+            apart = size * (at[-1] - at[0]) / (len(at) - 1) if len(at) > 1 else at.new_ones(())
+            spacing = apart.expand_as(place)
             line = (*(1,) * axis, -1, *(1,) * (len(positions) - 1 - axis), 1)
             known += [v.to(features).view(line) for v in (place, spacing)]
         space = [len(at) for at in positions]
@@ -227,7 +228,7 @@ class GalerkinDecoder(nn.Module):
             coarse: Normalised frames, oldest first.
             latent: The base's last hidden state; its grid covers the same box.
             guesses: What a query is told of each field, normalised.
-            positions: Along each axis, 0 to 1, any number of them anywhere.
+            positions: Along each axis, 0 to 1, ascending; any number of them anywhere.
             names: Field of each channel.
             periodic: Which axes wrap.
             mask: True at queries inside the domain.

@@ -205,6 +205,24 @@ def lost_part(values: Float[Tensor, "..."], shape: Sequence[int]) -> Float[Tenso
     return values - along_axes(values, projections)
 
 
+def with_averages(
+    values: Float[Tensor, "..."], averages: Float[Tensor, "..."], num_dims: int
+) -> Float[Tensor, "..."]:
+    """The nearest values that have given averages over coarse cells: ``u + A^+ (a - A u)``.
+
+    No field with these averages is further from the result than from ``values``.
+
+    Args:
+        values: Any leading axes, then space.
+        averages: The same, on the coarse grid.
+        num_dims: Space axes.
+    """
+    sizes = zip(values.shape[-num_dims:], averages.shape[-num_dims:], strict=True)
+    matrices = [averaging_matrix(*pair) for pair in sizes]
+    missing = averages - along_axes(values, matrices)
+    return values + along_axes(missing, [torch.linalg.pinv(matrix) for matrix in matrices])
+
+
 Interpolation = Callable[[int, Tensor, bool], Tensor]
 
 

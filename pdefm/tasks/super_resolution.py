@@ -23,6 +23,7 @@ from pdefm.models.resampling import (
     lost_part,
     resample,
     spectral_matrix,
+    with_averages,
 )
 from pdefm.tasks.base import Prepared, Task, head_of
 
@@ -35,6 +36,9 @@ class SuperResolutionOptions(Section):
     factors: list[float] = Limits(default=[4.0], min_length=1)
     """Fine points over coarse ones along each axis, not necessarily whole; each training batch
     draws one of them, and validation uses the first."""
+    conserve: bool = False
+    """Move every prediction to the nearest field that has the averages which were given, so that
+    nothing is made or lost; it then starts from the nearest field to the interpolation."""
     width: int = Limits(default=48, ge=8, multiple_of=8)
     """Features of a coarse cell and of a query."""
     num_encoder_blocks: int = Limits(default=2, ge=0)
@@ -49,7 +53,7 @@ class SuperResolutionOptions(Section):
     def _above_one(cls, factors: list[float]) -> list[float]:
         for factor in factors:
             if not 1.0 < factor < float("inf"):
-                raise ValueError(f"a factor must be greater than 1, got {factor}")
+                raise ValueError("every factor must be greater than 1")
         return factors
 
 
@@ -98,9 +102,15 @@ class SuperResolutionTask(Task):
         Only the factor is random, and only if there are several.
 
         Raises:
-            DataError: Too few coarse points.
+            DataError: Too few coarse points, or a mask where averages are to be conserved.
         """
-        factors = cast(SuperResolutionOptions, self.options).factors
+        options = cast(SuperResolutionOptions, self.options)
+        if options.conserve and batch.mask is not None:
+            raise DataError(
+                f"task_options.conserve: {batch.source or 'a sample'} has a mask",
+                do="Leave conserve out; averages over a part of a cell are not conserved",
+            )
+        factors = options.factors
         choice = 0
         if generator is not None and len(factors) > 1:
             choice = int(torch.randint(len(factors), (), generator=generator))
@@ -155,7 +165,11 @@ class SuperResolutionTask(Task):
             periodic=extras["periodic"],
             mask=prepared.mask,
         )
-        return extras["interpolated"] + prepared.scale.std * detail[:, None]
+        fine = extras["interpolated"] + prepared.scale.std * detail[:, None]
+        if cast(SuperResolutionOptions, self.options).conserve:
+            averages = prepared.scale.denormalize(extras["coarse"][:, -1:])
+            fine = with_averages(fine, averages, len(space))
+        return fine
 
     def loss(self, prediction: Tensor, prepared: Prepared) -> Tensor:
         """Mean relative L2 error of the fine frame."""

@@ -16,6 +16,7 @@ from pdefm.models.resampling import (
     lost_part,
     resample,
     spectral_matrix,
+    with_averages,
 )
 
 
@@ -118,3 +119,13 @@ def test_the_lost_part_has_no_averages_and_is_lost_once():
     assert averages.abs().max() < 1e-10
     assert torch.allclose(lost_part(lost, (6, 5)), lost)
     assert not torch.allclose(lost, values)
+
+
+def test_the_nearest_field_with_given_averages_has_them_and_is_never_worse():
+    truth, guess = torch.randn(2, 4, 16, 12, dtype=torch.float64)
+    matrices = [averaging_matrix(16, 6), averaging_matrix(12, 4)]
+    averages = along_axes(truth, matrices)
+    found = with_averages(guess, averages, 2)
+    assert torch.allclose(along_axes(found, matrices), averages)
+    assert (found - truth).norm() < (guess - truth).norm()
+    assert torch.allclose(with_averages(truth, averages, 2), truth)

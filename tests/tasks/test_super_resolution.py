@@ -11,7 +11,7 @@ from pdefm.data.trajectory import Trajectory, uniform_boundary
 from pdefm.domain import BoundaryCondition, Grid
 from pdefm.errors import DataError, RecipeError
 from pdefm.models.loading import weights_sha256
-from pdefm.models.resampling import centres
+from pdefm.models.resampling import cell_averages, centres
 from pdefm.tasks.super_resolution import (
     SuperResolutionOptions,
     SuperResolutionTask,
@@ -93,6 +93,22 @@ def test_a_trained_head_answers_at_another_factor_and_between_the_points():
     everywhere = (centres(16), centres(7))
     values = model.head(coarse, latent, torch.zeros(2, 3, 1, 16, 7), everywhere, **told)
     assert values.shape == (2, 1, 16, 7)
+    assert (
+        model.head(coarse, latent, torch.zeros(2, 3, 1, 1, 1), [centres(1)] * 2, **told)
+        .isfinite()
+        .all()
+    )
+
+
+def test_without_attention_a_query_s_answer_does_not_depend_on_the_others():
+    head = task(num_attention_layers=0).head(tiny_config())
+    randomize(head)
+    given = torch.randn(2, 3, 2, 5, 5), torch.randn(2, 16, 4, 4)
+    guesses = torch.randn(2, 3, 2, 20, 20)
+    told = {"names": ("density", "pressure"), "periodic": (True, False)}
+    whole = head(*given, guesses, [centres(20)] * 2, **told)
+    part = head(*given, guesses[..., 4:9, 11:], [centres(20)[4:9], centres(20)[11:]], **told)
+    assert torch.allclose(whole[..., 4:9, 11:], part, atol=1e-5)
 
 
 def test_training_draws_the_factor_and_validation_takes_the_first():
@@ -147,6 +163,26 @@ def test_the_baselines_agree_on_a_level_field_whatever_the_boundary(condition):
     assert set(baselines) == {"bicubic", "spectral", "deconvolution"}
     for prediction in baselines.values():
         assert torch.allclose(prediction, level.history[:, -1:], atol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [4.0, 2.7])
+def test_averages_are_conserved_if_asked_for(factor):
+    given = batch()
+    errors = []
+    for conserve in (False, True):
+        resolution = task(factors=[factor], conserve=conserve)
+        prepared = resolution.prepare(given)
+        prediction = resolution.predict(attach_head(tiny_model(), resolution), prepared)
+        averages = cell_averages(prediction, prepared.extras["coarse"].shape[3:])
+        wanted = prepared.scale.denormalize(prepared.extras["coarse"][:, -1:])
+        errors.append(float((averages - wanted).abs().max()))
+    assert errors[0] > 0.01
+    assert errors[1] < 1e-4
+
+
+def test_averages_cannot_be_conserved_under_a_mask():
+    with pytest.raises(DataError, match="has a mask"):
+        task(conserve=True).prepare(batch(mask=half_mask()))
 
 
 def test_the_error_of_the_lost_part_is_one_for_a_field_without_it():
