@@ -5,7 +5,16 @@ import math
 import pytest
 import torch
 
-from pdefm.metrics import METRICS, max_error, nrmse, radial_spectrum, relative_l2, vrmse
+from pdefm.metrics import (
+    METRICS,
+    max_error,
+    nrmse,
+    radial_spectrum,
+    relative_l2,
+    sobolev_error,
+    spectral_band_error,
+    vrmse,
+)
 
 
 def constant(*values: float) -> torch.Tensor:
@@ -91,3 +100,55 @@ def test_the_shells_of_a_band_limited_field_add_up_to_its_mean_square():
     fields = torch.fft.ifft2(spectrum, norm="forward").real
     energy = radial_spectrum(fields).sum(-1)
     torch.testing.assert_close(energy, fields.square().mean((-2, -1)))
+
+
+@pytest.mark.parametrize("space", [(12,), (12, 16), (8, 6, 10)])
+def test_the_bands_add_up_to_the_relative_error(space):
+    random = torch.Generator().manual_seed(0)
+    target, prediction = (torch.randn(2, 3, 2, *space, generator=random) for _ in range(2))
+    bands = spectral_band_error(prediction, target)
+    total = sum(error.square() for error in bands.values())
+    torch.testing.assert_close(total, relative_l2(prediction, target).square())
+
+
+def wave(kx: int, ky: int, size: int = 24) -> torch.Tensor:
+    x = torch.arange(size) / size * 2 * math.pi
+    return (kx * x[:, None] + ky * x[None]).cos()[None, None, None]  # [1, 1, 1, size, size]
+
+
+@pytest.mark.parametrize(
+    ("kx", "ky", "band"),
+    [(1, 0, "low"), (0, 3, "low"), (4, 0, "mid"), (5, 5, "mid"), (8, 0, "high"), (11, 11, "high")],
+)
+def test_an_error_of_one_wave_number_falls_into_its_band_alone(kx, ky, band):
+    target = wave(2, 1)
+    bands = spectral_band_error(target + 0.1 * wave(kx, ky), target)
+    for name, error in bands.items():
+        assert error.item() == pytest.approx(0.1 if name == band else 0.0, abs=1e-6)
+
+
+def test_the_sobolev_error_of_order_zero_is_the_relative_error_and_others_weigh_wave_numbers():
+    target, error = wave(2, 1), wave(3, 4)
+    plain = sobolev_error(target + 0.1 * error, target, order=0.0)
+    torch.testing.assert_close(plain, relative_l2(target + 0.1 * error, target))
+    for order in (-1.0, 1.0, 2.0):
+        found = sobolev_error(target + 0.1 * error, target, order=order).item()
+        assert found == pytest.approx(0.1 * (26 / 6) ** (order / 2), rel=1e-4)
+
+
+def test_what_lies_outside_a_mask_is_in_no_norm():
+    target, prediction = wave(2, 1), wave(3, 4)
+    mask = torch.zeros(1, 24, 24, dtype=torch.bool)
+    mask[:, 4:20, 4:20] = True
+    spoilt = prediction.masked_fill(~mask[:, None, None], float("nan"))
+    for metric in (lambda p: sobolev_error(p, target, order=1.0, mask=mask),
+                   lambda p: spectral_band_error(p, target, mask=mask)["mid"]):  # fmt: skip
+        assert metric(spoilt).isfinite()
+        torch.testing.assert_close(metric(spoilt), metric(prediction))
+
+
+def test_the_sobolev_error_of_the_truth_has_a_gradient():
+    prediction = wave(2, 1).requires_grad_()
+    sobolev_error(prediction, wave(2, 1), order=1.0).sum().backward()
+    assert prediction.grad is not None
+    assert prediction.grad.isfinite().all()

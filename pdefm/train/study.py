@@ -96,7 +96,7 @@ def _subset(source: OpenedSource, count: int, seed: int) -> OpenedSource:
     return replace(source, train=Subset(source.train, sorted(int(i) for i in order[:count])))
 
 
-def _train(
+def train_steps(
     recipe: FinetuneRecipe,
     model: nn.Module,
     task: Task,
@@ -163,7 +163,7 @@ def run_study(
     sources = open_sources(recipe.data)
     ks = chosen_shots(shots, min(len(source.train) for source in sources))
     makers: dict[str, Callable[..., tuple[nn.Module, Task]]] = {
-        FINETUNED: _finetuned,
+        FINETUNED: make_finetuned,
         SCRATCH: _from_scratch,
         FNO: _fno,
     }
@@ -181,7 +181,7 @@ def run_study(
                 for label, make in makers.items():
                     torch.manual_seed(seed)
                     model, task = make(seeded, base_folder, few)
-                    _train(seeded, model, task, few, losses.get(label, task_loss))
+                    train_steps(seeded, model, task, few, losses.get(label, task_loss))
                     validation = validation_batches(sources, recipe.data, task)
                     values = validation_errors(model, task, validation)
                     found[label][-1].append(sum(values.values()) / len(values))
@@ -194,9 +194,10 @@ def run_study(
     return results
 
 
-def _finetuned(
+def make_finetuned(
     recipe: FinetuneRecipe, base_folder: Path, sources: list[OpenedSource]
 ) -> tuple[nn.Module, Task]:
+    """An adapted base before its first step, and the task."""
     base, base_processor = load_model(base_folder)
     check_grids(sources, base.config.patch_size, base.config.num_dims)
     processor = adapted_processor(base_processor, sources)

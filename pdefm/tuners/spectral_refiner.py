@@ -21,7 +21,7 @@ KNOTS_PER_OCTAVE = 4
 class SpectralRefinerOptions(Section):
     """Options of the spectral refiner."""
 
-    sobolev_order: float = Limits(default=0.0, ge=-4, le=4)
+    sobolev_order: float = Limits(default=1.0, ge=-4, le=4)
     """Order s of the norm that the error is trained in: below 0 large scales weigh more, above 0
     small ones; 0 is the loss of the task."""
     max_wave_number: int = Limits(default=64, ge=1)
@@ -186,7 +186,8 @@ class SpectralRefinerTuner(Tuner):
         """The error in the chosen norm."""
         order = cast(SpectralRefinerOptions, self.options).sobolev_order
         space = prepared.inputs["history"].ndim - 3
-        if order == 0 or prediction.ndim != space + 3:
+        is_field = prediction.ndim == space + 3 and prediction.shape == prepared.target.shape
+        if order == 0 or not is_field:
             return task.loss(prediction, prepared)
         return sobolev_error(prediction, prepared.target, order=order, mask=prepared.mask).mean()
 

@@ -12,7 +12,7 @@ from pdefm.config import Section, section_from_dict
 from pdefm.errors import ModelError, RecipeError
 from pdefm.tuners import TUNERS
 from pdefm.tuners.base import Tuner, trainable_share
-from tests.tiny_dpot import frames, randomize, tiny_model
+from tests.tiny_dpot import frames, make_task, randomize, task_batch, tiny_model
 
 every_tuner = pytest.mark.parametrize("name", sorted(TUNERS))
 
@@ -73,6 +73,19 @@ def test_the_state_holds_every_trainable_weight(name):
     model = trained(name)
     stored = sum(tensor.numel() for tensor in build(name).state(model).values())
     assert stored >= trainable_share(model)[0]
+
+
+@every_tuner
+def test_what_it_minimises_is_a_finite_scalar_that_is_zero_for_the_truth(name):
+    task = make_task("forecasting")
+    prepared = task.prepare(task_batch("forecasting"))
+    wrong = prepared.target + 1.0
+    assert build(name).loss(task, prepared.target, prepared) < 1e-6
+    loss = build(name).loss(task, wrong.requires_grad_(), prepared)
+    assert loss.shape == ()
+    assert 0 < loss < torch.inf
+    loss.backward()
+    assert wrong.grad.isfinite().all()
 
 
 @every_tuner
