@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,58 @@ def download_matching(
             **_download_settings(),
         )
     return Path(folder)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A repository that a search found.
+
+    Args:
+        name: Hub id.
+        revision: Newest commit.
+        changed: Day of that commit.
+        downloads: Of the last month.
+        tags: As its card says.
+    """
+
+    name: str
+    revision: str
+    changed: str
+    downloads: int
+    tags: tuple[str, ...]
+
+
+def search_models(tag: str, author: str | None = None, limit: int = 100) -> list[Found]:
+    """Public models on the Hub whose card has a tag, the newest first.
+
+    Args:
+        tag: Such as the name of a library.
+        author: User or organisation; ``None`` is everybody.
+        limit: At most so many.
+
+    Raises:
+        EnvironmentFault: The Hub cannot be reached, or must not be.
+    """
+    from huggingface_hub import HfApi
+
+    if is_offline():
+        raise EnvironmentFault(
+            "the Hub cannot be searched offline", do="Unset HF_HUB_OFFLINE, or list without --hub"
+        )
+    with hub_errors("the list of models", "model"):
+        found = HfApi(endpoint=endpoint()).list_models(
+            filter=tag, author=author, sort="last_modified", limit=limit, full=True
+        )
+        return [
+            Found(
+                name=each.id,
+                revision=each.sha or "",
+                changed=each.last_modified.date().isoformat() if each.last_modified else "",
+                downloads=each.downloads or 0,
+                tags=tuple(each.tags or ()),
+            )
+            for each in found
+        ]
 
 
 def list_files(repository: str, kind: str, folder: Path) -> list[str]:

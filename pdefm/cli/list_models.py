@@ -22,15 +22,24 @@ class Listed(StrEnum):
 
 def list_models(
     what: Annotated[Listed, typer.Argument(help="What to list.")] = Listed.MODELS,
+    hub: Annotated[
+        bool, typer.Option("--hub", help="Models on the Hub that pdefm published.")
+    ] = False,
+    author: Annotated[
+        str | None, typer.Option(help="Only those of this user or organisation; with --hub.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List published models and adapters, or what a recipe can name.
 
-    Example: pdefm list models; pdefm list recipes
+    Example: pdefm list models; pdefm list recipes; pdefm list --hub --author me
     """
     from pdefm.hub.listing import list_models as list_found
     from pdefm.hub.listing import list_names
 
+    if hub:
+        _list_hub(author, as_json)
+        return
     if what is Listed.PDES:
         _list_pdes(as_json)
         return
@@ -60,6 +69,33 @@ def list_models(
         (
             (e.name, e.kind, e.source, e.num_parameters, e.size // 1000, ", ".join(e.fields))
             for e in entries
+        ),
+    )
+
+
+def _list_hub(author: str | None, as_json: bool) -> None:
+    from pdefm.hub.listing import LIBRARY
+    from pdefm.repositories import search_models
+
+    found = search_models(LIBRARY, author)
+    if as_json:
+        print_json({"models": [{**vars(each), "tags": list(each.tags)} for each in found]})
+        return
+    if not found:
+        print_lines("no models of pdefm found on the Hub")
+        return
+    print_table(
+        "models on the Hub",
+        ("name", "kind", "revision", "changed", "downloads"),
+        (
+            (
+                each.name,
+                "adapter" if "adapter" in each.tags else "model",
+                each.revision[:12],
+                each.changed,
+                each.downloads,
+            )
+            for each in found
         ),
     )
 

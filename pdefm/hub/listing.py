@@ -11,6 +11,8 @@ from pdefm.hub.folder import PROCESSOR, ModelFolder, read_json
 from pdefm.hub.resolve import local_models, models_folder
 
 PROCESSOR_CLASS = "PDEProcessor"
+LIBRARY = "pdefm"
+"""Tag by which the Hub finds our models."""
 TABLES = {
     "pdes": ("pdefm.pdes", "PDES"),
     "formats": ("pdefm.data.formats", "FORMATS"),

@@ -34,6 +34,38 @@ def from_pretrained(repo: str, **options: object) -> str:
     return weights_sha256(AutoModel.from_pretrained(repo, **options))
 
 
+def adapter_round_trip(repo: str, seed: int) -> list[str]:
+    """Publish an adapter of the tiny base; returns the commit and a hash of its weights."""
+    from tempfile import TemporaryDirectory
+
+    from pdefm.adapters import save_adapter
+    from tests.tiny_dpot import adapted_model, make_task, task_adapter
+
+    model = adapted_model("forecasting", "lora", seed)
+    adapter, processor = task_adapter("forecasting", "lora"), make_task("forecasting").processor
+    with TemporaryDirectory() as folder:
+        save_adapter(folder, adapter, model, processor)
+        result = publish(folder=folder, repo=repo)
+    return [str(result.revision), _digest(adapter.state(model))]
+
+
+def load_adapter_weights(repo: str) -> str:
+    """Load an adapter from the Hub onto its base; returns a hash of its weights."""
+    import pdefm
+    from tests.tiny_dpot import task_names, tiny_model
+
+    base = tiny_model(field_names=list(task_names("forecasting")))
+    adapted = pdefm.load_adapter(base, repo, name="mine")
+    return _digest(adapted.adapters["mine"].state(adapted.members["mine"]))
+
+
+def _digest(tensors: dict) -> str:
+    import hashlib
+
+    parts = (tensors[name].detach().numpy().tobytes() for name in sorted(tensors))
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
 sockets: list[str] = []
 """Connections that this process asked for."""
 
@@ -97,6 +129,16 @@ def run_cli(arguments: list[str]) -> list:
     return [status, out.getvalue(), err.getvalue()]
 
 
+DIRECT = (
+    "open_data",
+    "convert_data",
+    "publish_data",
+    "run_cli",
+    "adapter_round_trip",
+    "load_adapter_weights",
+)
+
+
 def answer(call: str, arguments: dict) -> object:
     """What the call returned, or exit status and message of its error."""
     try:
@@ -104,7 +146,7 @@ def answer(call: str, arguments: dict) -> object:
             return push_to_hub(**arguments)
         if call == "from_pretrained":
             return from_pretrained(**arguments)
-        if call in ("open_data", "convert_data", "publish_data", "run_cli"):
+        if call in DIRECT:
             return globals()[call](**arguments)
         if call == "publish":
             result = publish(**arguments)

@@ -70,6 +70,11 @@ class HubDouble:
         self.blobs: dict[str, bytes] = {}
         self.url = ""
         self.requests: list[tuple[str, str]] = []
+        self.ranges: list[str] = []
+        self.cut_after: int | None = None
+        """Bytes of a large file after which the connection breaks; a test sets it."""
+        self.refused: str | None = None
+        """Beginning of the paths that are answered with 503; a test sets it."""
         name = r"(?P<repo>(?:datasets/)?[^/]+/[^/]+)"
         api = r"/api/(?P<kind>models|datasets)/(?P<repo>[^/]+/[^/]+)"
         self.routes: list[tuple[str, Callable[..., Reply]]] = [
@@ -86,12 +91,15 @@ class HubDouble:
             (rf"{api}/paths-info/(?P<revision>[^/]+)", self.paths),
             (rf"{api}/revision/(?P<revision>[^/]+)", self.info),
             (rf"{api}", self.info),
+            (r"/api/models", self.search),
         ]
 
     def answer(
         self, path: str, body: bytes, headers: dict[str, str] | None = None, query: str = ""
     ) -> Reply:
         """Reply to one request."""
+        if self.refused is not None and path.startswith(self.refused):
+            return _error(503, "Unavailable")
         for pattern, method in self.routes:
             if match := re.fullmatch(pattern, path):
                 found = match.groupdict()
@@ -103,6 +111,8 @@ class HubDouble:
                     known = {name.lower() for name in headers or {}}
                     if self.repositories[repo].private and "authorization" not in known:
                         return _error(401, "RepoNotFound")
+                if method == self.search:
+                    found["query"] = query
                 if method == self.tree:
                     found["is_deep"] = "recursive=true" in query.lower()
                 return method(body, **found)
@@ -210,6 +220,18 @@ class HubDouble:
                 "siblings": [{"rfilename": name} for name in names],
             }
         )
+
+    def search(self, body: bytes, query: str) -> Reply:
+        """Public models whose card has the wanted tag, of the wanted author."""
+        wanted = urllib.parse.parse_qs(query)
+        tag, author = wanted.get("filter", [""])[0], wanted.get("author", [""])[0]
+        found = []
+        for repo, repository in self.repositories.items():
+            card = self.files(repo).get("README.md", b"").decode()
+            is_wanted = f"library_name: {tag}" in card and repo.startswith(author)
+            if not repo.startswith("datasets/") and not repository.private and is_wanted:
+                found.append(json.loads(self.info(b"", repo)[2]) | {"tags": [tag]})
+        return _json(found)
 
     def _entry(self, path: str, stored: StoredFile) -> dict[str, Any]:
         entry = {"type": "file", "path": path, "size": stored.size, "oid": stored.etag}
@@ -321,12 +343,19 @@ def start(double: HubDouble) -> ThreadingHTTPServer:
                 last = min(last, len(content) - 1)
                 headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
                 status, content = 206, content[first : last + 1]
+            if status == 206:
+                double.ranges.append(self.range())
             self.send_response(status)
             for name, value in (headers | {"Content-Length": str(len(content))}).items():
                 self.send_header(name, value)
             self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(content)
+            if self.command == "HEAD":
+                return
+            cut = double.cut_after if path.endswith(LARGE) else None
+            self.wfile.write(content[:cut])
+            if cut is not None and cut < len(content):
+                self.wfile.flush()
+                self.close_connection = True
 
         do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815 - http.server's names
 

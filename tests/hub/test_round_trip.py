@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from tests.hub.folders import make_adapter, make_model, make_run
 from tests.hub.hub_double import HubDouble, StoredFile, start
 
 Client = Callable[..., Any]
+CANARY = "hf_canary_of_the_models"
 
 
 @contextmanager
@@ -63,7 +66,7 @@ def settings(hub: HubDouble, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     return {
         "HF_ENDPOINT": hub.url,
         "HF_HOME": str(home / "hf"),
-        "HF_TOKEN": "hf_test_double",
+        "HF_TOKEN": CANARY,
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "PDEFM_HOME": str(home / "pdefm"),
@@ -221,3 +224,105 @@ def test_without_network_the_cache_serves_and_the_rest_is_an_environment_fault(
         assert offline("resolve", name_or_repo="me/cached") == online
         assert offline("resolve", name_or_repo="me/other")[0] == 5
         assert offline("publish", folder=model, repo="me/cached")[0] == 5
+
+
+def test_a_download_that_breaks_goes_on_where_it_broke(hub, client, settings, tmp_path):
+    model = make_model(tmp_path / "a")
+    big = torch.arange(6_500_000, dtype=torch.float32)  # the client keeps whole 10 MB
+    save_file({"weight": big}, model / "model.safetensors")
+    client("publish", folder=model, repo="me/broken")
+    hub.ranges.clear()
+    hub.cut_after = 11_000_000
+    try:
+        with client_process(**settings | {"HF_HOME": str(tmp_path / "fresh")}) as fresh:
+            folder = Path(fresh("resolve", name_or_repo="me/broken"))
+    finally:
+        hub.cut_after = None
+    assert load_file(folder / "model.safetensors")["weight"].equal(big)
+    assert any(int(found[6:].partition("-")[0]) > 0 for found in hub.ranges), "it began anew"
+
+
+def test_a_publication_that_breaks_uploads_no_large_file_twice(hub, client, tmp_path):
+    model = make_model(tmp_path / "a", value=41.5)
+    hub.refused = "/api/models/me/late/commit"
+    try:
+        status, message = client("publish", folder=model, repo="me/late")
+    finally:
+        hub.refused = None
+    assert (status, "cannot publish to 'me/late'" in message) == (5, True), message
+    assert hub.files("me/late") == {}, "nothing half-published"
+    hub.requests.clear()
+    client("publish", folder=model, repo="me/late")
+    assert not [path for method, path in hub.requests if path.startswith("/lfs/")]
+    assert (model / "model.safetensors").read_bytes() == hub.files("me/late")["model.safetensors"]
+
+
+def test_a_server_that_fails_is_an_environment_fault(hub, client, tmp_path):
+    client("publish", folder=make_model(tmp_path / "a"), repo="me/down")
+    hub.refused = "/api/models/me/down"
+    try:
+        status, message = client("resolve", name_or_repo="me/down")
+    finally:
+        hub.refused = None
+    assert (status, "cannot reach the Hub for 'me/down'" in message) == (5, True), message
+
+
+def test_a_private_model_needs_a_token(client, settings, tmp_path):
+    client("publish", folder=make_model(tmp_path / "a"), repo="me/secret", private=True)
+    assert Path(client("resolve", name_or_repo="me/secret")).is_dir()
+    anonymous = {"HF_TOKEN": "", "HF_HOME": str(tmp_path / "other")}
+    with client_process(**settings | anonymous) as other:
+        status, message = other("resolve", name_or_repo="me/secret")
+    assert (status, "A private repository needs a login" in message) == (4, True), message
+
+
+@pytest.mark.parametrize("name", ["../escape.safetensors", "a/../../model.safetensors", "run.py"])
+def test_a_hostile_file_is_not_downloaded(hub, client, tmp_path, name):
+    model = make_model(tmp_path / "a")
+    repo = f"me/hostile{len(name)}"
+    files = {path.name: path.read_bytes() for path in model.iterdir()}
+    hub.put(repo, files | {name: b"import os"})
+    folder = client("resolve", name_or_repo=repo)
+    found = Path(folder) if isinstance(folder, str) else None
+    kept = [] if found is None else [p for p in found.rglob("*") if p.is_file()]
+    assert b"import os" not in [path.read_bytes() for path in kept]
+    assert not (tmp_path / "escape.safetensors").exists()
+    if name == "run.py":
+        assert found is not None, "a stray file does no harm"
+
+
+def test_the_hub_lists_what_pdefm_published_and_keeps_private_models_out(client, tmp_path):
+    client("publish", folder=make_model(tmp_path / "a"), repo="me/listed")
+    client("publish", folder=make_adapter(tmp_path / "b"), repo="you/adapter")
+    client("publish", folder=make_model(tmp_path / "c"), repo="me/hidden", private=True)
+    status, out, _ = client("run_cli", arguments=["list", "--hub", "--json"])
+    names = {each["name"] for each in json.loads(out)["models"]}
+    assert status == 0
+    assert {"me/listed", "you/adapter"} <= names
+    assert "me/hidden" not in names
+    _, out, _ = client("run_cli", arguments=["list", "--hub", "--author", "you", "--json"])
+    assert {each["name"] for each in json.loads(out)["models"]} == {"you/adapter"}
+
+
+def test_an_adapter_on_the_hub_goes_onto_its_base_at_a_pinned_revision(client):
+    shares = [client("adapter_round_trip", repo="me/pinned", seed=seed) for seed in (1, 2)]
+    first = client("load_adapter_weights", repo=f"me/pinned@{shares[0][0]}")
+    second = client("load_adapter_weights", repo="me/pinned")
+    assert (first, second) == (shares[0][1], shares[1][1])
+    assert first != second
+
+
+def test_no_call_shows_or_keeps_the_token(client, settings, tmp_path):
+    model = str(make_model(tmp_path / "a"))
+    calls = [
+        ["publish", model, "--repo", "me/verb"],
+        ["publish", model, "--repo", "me/verb", "--json"],
+        ["list", "--hub"],
+        ["publish", model, "--repo", "no id"],
+    ]
+    answers = [client("run_cli", arguments=arguments) for arguments in calls]
+    assert [answer[0] for answer in answers] == [0, 0, 0, 4], answers
+    assert not any(CANARY in text for answer in answers for text in answer[1:])
+    kept = [p for p in Path(settings["HF_HOME"]).rglob("*") if p.is_file()]
+    assert kept
+    assert not any(CANARY.encode() in path.read_bytes() for path in kept)
