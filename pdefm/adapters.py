@@ -10,7 +10,7 @@
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -29,7 +29,7 @@ from pdefm.models.dpot.modeling_dpot import DPOTModel
 from pdefm.models.loading import load_processor, weights_sha256
 from pdefm.models.processing_pde import PDEProcessor
 from pdefm.tasks import TASKS
-from pdefm.tasks.base import Task
+from pdefm.tasks.base import Prepared, Task
 from pdefm.tuners import TUNERS
 from pdefm.tuners.base import Tuner
 
@@ -50,6 +50,23 @@ def make_tuner(name: str, options: dict[str, Any]) -> Tuner:
     """
     tuner_class = TUNERS[name]
     return tuner_class(section_from_dict(tuner_class.options_class, options, "tuner_options"))
+
+
+def tuner_loss(name: str, options: dict[str, Any]) -> Callable[[Task, Tensor, Prepared], Tensor]:
+    """What a training with this tuner minimises under any task.
+
+    Raises:
+        RecipeError: Unknown tuner or option.
+    """
+    tuner = make_tuner(name, options)
+
+    def minimised(task: Task, prediction: Tensor, prepared: Prepared) -> Tensor:
+        def of_task() -> Tensor:
+            return task.loss(prediction, prepared)
+
+        return tuner.loss(of_task, prediction, prepared.target, prepared.mask)
+
+    return minimised
 
 
 @dataclass(frozen=True)

@@ -97,3 +97,10 @@ def progress(
     else:
         with _lines(title, total, unit, done) as advance:
             yield advance
+
+
+def duration(seconds: float) -> str:
+    """``90 s``, ``12 min`` or ``3.1 h``."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -23,10 +23,10 @@ from pdefm.domain import Grid
 from pdefm.hub.resolve import resolve
 from pdefm.models.loading import load_model
 from pdefm.pdes import PDES
+from pdefm.progress import duration
 from pdefm.provenance import commit
 from pdefm.tasks.base import Task
 from pdefm.tasks.inverse import InverseTask
-from pdefm.train.briefing import duration
 from pdefm.train.data import open_sources, validation_batches
 from pdefm.train.finetune import finetune
 from pdefm.train.recipe import FinetuneRecipe, compose_finetune

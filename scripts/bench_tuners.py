@@ -23,7 +23,7 @@ import torch
 from timing import parsed, parser_with
 from torch import nn
 
-from pdefm.adapters import WEIGHTS_NAME, Adapter, BaseReference, make_tuner, save_adapter
+from pdefm.adapters import WEIGHTS_NAME, Adapter, BaseReference, save_adapter, tuner_loss
 from pdefm.config import section_from_dict
 from pdefm.hub.resolve import resolve
 from pdefm.metrics import BANDS, spectral_band_error
@@ -122,7 +122,7 @@ def run_row(family: str, row: str, options: argparse.Namespace, first: bool) -> 
     if first:
         found = errors(model, task, recipe, sources, options.rollout)
         lines.append([family, "none", "", "", "", "", *(f"{value:.2e}" for value in found)])
-    loss = make_tuner(recipe.tuner, recipe.tuner_options).loss
+    loss = tuner_loss(recipe.tuner, recipe.tuner_options)
     mixture = make_mixture(sources, recipe, task, num_slots=1)
     validation = validation_batches(sources, recipe.data, task)
     memory = measure(model, task, mixture, validation, "cpu", 1, options.seed, loss).memory

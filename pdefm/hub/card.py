@@ -26,11 +26,14 @@ from pdefm.hub.folder import (
     PROCESSOR,
     RESULTS,
     STUDY,
+    TRAINING,
     ModelFolder,
     read_json,
     run_folder_of,
 )
 from pdefm.hub.template import render_template
+from pdefm.hub.training_record import dataset_rows, training_record
+from pdefm.hub.training_record import training_facts as training_record_facts
 from pdefm.repositories import REPOSITORY
 from pdefm.tasks import TASKS
 from pdefm.yaml_text import parse_yaml
@@ -62,6 +65,7 @@ class CardParts:
         config: Content of ``config.json`` (empty for an adapter).
         adapter: Content of ``adapter_config.json``, or None for a model.
         results: Content of ``results.json``, or None if nothing was evaluated.
+        training: Content of ``training.json``, or None if the run is not known.
         study: Content of ``study/results.json`` of ``pdefm finetune --study``, or None.
         recipe: Resolved recipe of the training; empty if unknown.
         prose: Text written by hand.
@@ -73,14 +77,22 @@ class CardParts:
     config: Mapping[str, Any] = field(default_factory=dict)
     adapter: Mapping[str, Any] | None = None
     results: Mapping[str, Any] | None = None
+    training: Mapping[str, Any] | None = None
     study: Mapping[str, Any] | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
     prose: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_folder(cls, folder: str | Path, name: str | None = None) -> "CardParts":
+    def from_folder(
+        cls, folder: str | Path, name: str | None = None, prose_from: Path | None = None
+    ) -> "CardParts":
         """Read a model or adapter folder, and the run around it if it is a checkpoint.
+
+        Args:
+            folder: Model or adapter folder.
+            name: Hub id; by default the name of the folder.
+            prose_from: Another folder of the same model, whose prose counts too.
 
         Raises:
             ModelError: A file is missing or not readable.
@@ -93,6 +105,10 @@ class CardParts:
         results = _first_file(places, RESULTS)
         study = _first_file([folder], STUDY) or _first_file(places, f"study/{RESULTS}")
         recipe = _first_file(places, "recipe.yaml")
+        training = _first_file([folder], TRAINING)
+        if prose_from is not None:
+            other = run_folder_of(prose_from)
+            places += [prose_from] if other is None else [other, prose_from]
         prose = _first_file(places, "prose.md")
         metadata, text = _split_front_matter(prose) if prose else ({}, "")
         return cls(
@@ -101,8 +117,9 @@ class CardParts:
             config={} if is_adapter else read_json(folder / CONFIG),
             adapter=adapter,
             results=read_json(results) if results else None,
+            training=_training(run, training),
             study=read_json(study) if study else None,
-            recipe=_recipe(adapter, recipe),
+            recipe=_recipe(adapter, recipe) or (_training(run, training) or {}).get("recipe", {}),
             prose=text,
             metadata=metadata,
         )
@@ -110,6 +127,13 @@ class CardParts:
 
 def _first_file(places: list[Path], name: str) -> Path | None:
     return next((place / name for place in places if (place / name).is_file()), None)
+
+
+def _training(run: Path | None, path: Path | None) -> Mapping[str, Any] | None:
+    """The record beside the weights, else that of the run around them."""
+    if path is not None:
+        return read_json(path)
+    return None if run is None else training_record(run)
 
 
 def _recipe(adapter: Mapping[str, Any] | None, path: Path | None) -> Mapping[str, Any]:
@@ -290,6 +314,8 @@ def render_card(source: CardParts | str | Path) -> str:
             protocol=protocol_sentence(results) if results else "",
             provenance=provenance(results) if results else {},
             study=parts.study,
+            training=training_record_facts(parts.training) if parts.training else {},
+            sources=dataset_rows(parts.training) if parts.training else [],
             study_rows=study_rows(parts.study) if parts.study else [],
         )
         ModelCard(text)

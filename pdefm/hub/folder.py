@@ -14,6 +14,7 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PROCESSOR, RESULTS, CARD = "processor_config.json", "results.json", "README.md"
+TRAINING = "training.json"
 STUDY = "study.json"
 """What a run has as ``study/results.json``."""
 
@@ -30,6 +31,7 @@ CONTRACT_PATTERNS = (
     PROCESSOR,
     RESULTS,
     STUDY,
+    TRAINING,
     CARD,
     MANIFEST,
 )

@@ -6,7 +6,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pdefm.errors import ModelError
-from pdefm.files import MANIFEST, atomic_folder, make_readable, write_manifest, write_text_atomic
+from pdefm.files import (
+    MANIFEST,
+    atomic_folder,
+    make_readable,
+    write_json_atomic,
+    write_manifest,
+    write_text_atomic,
+)
 from pdefm.hub.card import CardParts, is_rendered, render_card
 from pdefm.hub.folder import (
     ADAPTER_CONFIG,
@@ -17,12 +24,14 @@ from pdefm.hub.folder import (
     PROCESSOR,
     RESULTS,
     STUDY,
+    TRAINING,
     ModelFolder,
     find_model_folder,
     read_json,
     run_folder_of,
 )
 from pdefm.hub.resolve import models_folder
+from pdefm.hub.training_record import training_record, without_paths
 from pdefm.repositories import upload
 
 
@@ -90,15 +99,20 @@ def _stage(source: ModelFolder, stage: Path, name: str) -> None:
         if path.name != MANIFEST:
             shutil.copyfile(path, stage / path.name)
     run = run_folder_of(source.path)
-    if run is not None and (run / RESULTS).is_file():
-        shutil.copyfile(run / RESULTS, stage / RESULTS)
-    if run is not None and (run / "study" / RESULTS).is_file():
-        shutil.copyfile(run / "study" / RESULTS, stage / STUDY)
+    if run is not None:
+        for path, published in ((RESULTS, RESULTS), (f"study/{RESULTS}", STUDY)):
+            if (run / path).is_file():
+                shutil.copyfile(run / path, stage / published)
+        write_json_atomic(stage / TRAINING, training_record(run))
     if (stage / RESULTS).is_file():
         _check_results(stage / RESULTS, source)
+    for path in stage.glob("*.json"):
+        content = read_json(path)
+        if (clean := without_paths(content)) != content:
+            write_json_atomic(path, clean)
     card = stage / CARD
     if not card.is_file() or is_rendered(card.read_text(encoding="utf-8")):
-        parts = CardParts.from_folder(source.path, name=name)
+        parts = CardParts.from_folder(stage, name=name, prose_from=source.path)
         write_text_atomic(card, render_card(parts))
     make_readable(stage)
     write_manifest(stage)

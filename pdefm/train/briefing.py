@@ -16,6 +16,7 @@ from pdefm.data.doctor import quick_diagnosis
 from pdefm.data.mixture import Mixture
 from pdefm.data.online import OnlineCollection
 from pdefm.errors import DataError, RecipeError
+from pdefm.progress import duration
 from pdefm.tasks.base import Prepared, Task, task_loss
 from pdefm.train.data import OpenedSource, noise_generator
 from pdefm.train.recipe import FinetuneRecipe, TrainSection
@@ -201,13 +202,6 @@ def estimate_lines(
         f" time: about {duration(seconds)} for {section.max_steps} steps"
         f" ({measured.step_seconds:.2f} s a step)",
     ]
-
-
-def duration(seconds: float) -> str:
-    """``90 s``, ``12 min`` or ``3.1 h``."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def comparison_line(

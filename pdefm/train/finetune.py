@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from pdefm.adapters import WEIGHTS_NAME, Adapter, BaseReference, make_tuner, save_adapter
+from pdefm.adapters import WEIGHTS_NAME, Adapter, BaseReference, save_adapter, tuner_loss
 from pdefm.config import section_from_dict
 from pdefm.errors import RecipeError
 from pdefm.models.loading import load_model, weights_sha256
@@ -125,7 +125,7 @@ def finetune(
         write=lambda folder, module: save_adapter(folder, adapter, module, processor),
         read=lambda folder: adapter.load_state(model, load_file(folder / WEIGHTS_NAME)),
         title=f"finetune {recipe.name} ({recipe.tuner}, {counts[0]:,} weights)",
-        loss=adapter.make_tuner().loss,
+        loss=tuner_loss(recipe.tuner, recipe.tuner_options),
     )
     summary = assemble_and_run(recipe, out, engine, sources, trainee, overwrite=overwrite)
     return summary | {"num_parameters": counts[1], "num_trainable": counts[0]}
@@ -200,7 +200,7 @@ def _briefed(
         engine.device,
         engine.num_slots // engine.world_size,
         recipe.seed,
-        make_tuner(recipe.tuner, recipe.tuner_options).loss,
+        tuner_loss(recipe.tuner, recipe.tuner_options),
     )
     if seconds is not None:
         recipe = _with_train(recipe, ranks.from_main(steps_within(seconds, measured, recipe.train)))

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pdefm.adapters import Adapter, BaseReference, make_tuner
+from pdefm.adapters import Adapter, BaseReference, tuner_loss
 from pdefm.data.collection import Subset
 from pdefm.errors import EnvironmentFault, RecipeError
 from pdefm.files import atomic_folder, write_json_atomic
@@ -167,7 +167,7 @@ def run_study(
         SCRATCH: _from_scratch,
         FNO: _fno,
     }
-    losses = {FINETUNED: make_tuner(recipe.tuner, recipe.tuner_options).loss}
+    losses = {FINETUNED: tuner_loss(recipe.tuner, recipe.tuner_options)}
     found: dict[str, list[list[float]]] = {label: [] for label in makers}
     baselines: dict[str, dict[str, float]] = {}
     total = len(ks) * num_seeds * len(makers)

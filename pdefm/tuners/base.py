@@ -1,6 +1,7 @@
 """The contract of a tuner."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -9,7 +10,6 @@ from torch import Tensor, nn
 from pdefm.config import Section
 from pdefm.errors import ModelError
 from pdefm.models.dpot.modeling_dpot import DPOTModel
-from pdefm.tasks.base import Prepared, Task, task_loss
 
 
 class Tuner(ABC):
@@ -41,9 +41,18 @@ class Tuner(ABC):
             ModelError: Missing, unknown or wrongly shaped tensors.
         """
 
-    def loss(self, task: Task, prediction: Tensor, prepared: Prepared) -> Tensor:
-        """Scalar that the training minimises: the task's, unless the tuner weighs errors anew."""
-        return task_loss(task, prediction, prepared)
+    def loss(
+        self, of_task: Callable[[], Tensor], prediction: Tensor, target: Tensor, mask: Tensor | None
+    ) -> Tensor:
+        """Scalar that the training minimises: the task's, unless the tuner weighs errors anew.
+
+        Args:
+            of_task: Computes the task's own loss.
+            prediction: What the task predicts, physical units.
+            target: What it should be.
+            mask: True inside the domain.
+        """
+        return of_task()
 
     def merge(self, model: nn.Module) -> DPOTModel:
         """A plain model with the adapter in its own weights; ``model`` is used up.

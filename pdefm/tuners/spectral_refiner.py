@@ -1,5 +1,6 @@
 """A spectral layer after the frozen base, on the physical grid and at every frequency."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -11,9 +12,9 @@ from pdefm.config import Section
 from pdefm.metrics import sobolev_error
 from pdefm.models.dpot.modeling_dpot import DPOTModel, DPOTOutput
 from pdefm.models.spectral import KeptModes, cached, from_spectrum, to_spectrum
-from pdefm.tasks.base import Prepared, Task
 from pdefm.tuners.base import Tuner, load_trainable_state, trainable_state
 
+FIELDS_NDIM = 4  # batch, time, channel and one space axis; less is no field
 SINGLES = 8
 KNOTS_PER_OCTAVE = 4
 
@@ -182,14 +183,14 @@ class SpectralRefinerTuner(Tuner):
                 getattr(module, name).requires_grad_(True)
         return RefinedModel(model, options).to(next(model.parameters()).device)
 
-    def loss(self, task: Task, prediction: Tensor, prepared: Prepared) -> Tensor:
+    def loss(
+        self, of_task: Callable[[], Tensor], prediction: Tensor, target: Tensor, mask: Tensor | None
+    ) -> Tensor:
         """The error in the chosen norm."""
         order = cast(SpectralRefinerOptions, self.options).sobolev_order
-        space = prepared.inputs["history"].ndim - 3
-        is_field = prediction.ndim == space + 3 and prediction.shape == prepared.target.shape
-        if order == 0 or not is_field:
-            return task.loss(prediction, prepared)
-        return sobolev_error(prediction, prepared.target, order=order, mask=prepared.mask).mean()
+        if order == 0 or target.ndim < FIELDS_NDIM:
+            return of_task()
+        return sobolev_error(prediction, target, order=order, mask=mask).mean()
 
     def state(self, model: nn.Module) -> dict[str, Tensor]:
         """The layer's weights."""

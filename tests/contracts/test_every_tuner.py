@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import pdefm.tuners
+from pdefm.adapters import tuner_loss
 from pdefm.config import Section, section_from_dict
 from pdefm.errors import ModelError, RecipeError
 from pdefm.tuners import TUNERS
@@ -80,8 +81,9 @@ def test_what_it_minimises_is_a_finite_scalar_that_is_zero_for_the_truth(name):
     task = make_task("forecasting")
     prepared = task.prepare(task_batch("forecasting"))
     wrong = prepared.target + 1.0
-    assert build(name).loss(task, prepared.target, prepared) < 1e-6
-    loss = build(name).loss(task, wrong.requires_grad_(), prepared)
+    minimised = tuner_loss(name, {})
+    assert minimised(task, prepared.target, prepared) < 1e-6
+    loss = minimised(task, wrong.requires_grad_(), prepared)
     assert loss.shape == ()
     assert 0 < loss < torch.inf
     loss.backward()

@@ -8,10 +8,12 @@ from safetensors.torch import load_file, save_file
 
 from pdefm.errors import EnvironmentFault, ModelError
 from pdefm.files import verify_manifest
-from pdefm.hub.folder import find_model_folder
+from pdefm.hub.card import render_card
+from pdefm.hub.folder import ModelFolder, find_model_folder
 from pdefm.hub.listing import list_models
 from pdefm.hub.publish import publish
 from pdefm.hub.resolve import models_folder, resolve
+from pdefm.hub.training_record import without_paths
 from pdefm.models.loading import tensors_sha256
 from tests.evaluation.report_inputs import results
 from tests.hub.folders import make_adapter, make_model, make_run, write_json
@@ -36,6 +38,7 @@ def test_a_run_becomes_a_folder_with_the_contract_and_nothing_else(tmp_path):
         "model.safetensors",
         "processor_config.json",
         "results.json",
+        "training.json",
     }
     assert names == set(published.files)
     verify_manifest(tmp_path / "out")
@@ -148,3 +151,57 @@ def test_a_shard_index_that_points_outside_is_not_published(tmp_path):
     with pytest.raises(ModelError, match="points outside its folder"):
         publish(model, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_published_folder_says_how_it_was_trained(tmp_path):
+    run = make_run(tmp_path / "run")
+    (run / "recipe.yaml").write_text(RECIPE)
+    write_json(run / "environment.json", {"world_size": 2, "hardware": {"gpus": ["H1"]}})
+    lines = [
+        {"step": 10, "samples_seen": 80, "samples_per_second": 8.0},
+        {"step": 10, "validation": {"mine": 0.1}},
+        {"step": 20, "samples_seen": 160, "samples_per_second": 16.0},
+    ]
+    text = "\n".join(json.dumps(line) for line in lines)
+    (run / "metrics.jsonl").write_text(text + '\n{"step": 3')
+    publish(run, out=tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert (record["seconds"], record["steps"], record["samples_seen"]) == (15.0, 20, 160)
+    assert [each["licence"] for each in record["datasets"]] == [
+        "not recorded",
+        "solved by pdefm, Apache-2.0",
+    ]
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| flows | burgers, generate, seed 3 | solved by pdefm, Apache-2.0 |" in card
+    assert "- time in training steps: 15 s" in card
+    assert "- hardware: 2 processes on H1" in card
+    again = render_card(tmp_path / "out")
+    assert again == card.replace("# run", "# out")
+
+
+RECIPE = """data:
+  sources:
+    - {name: mine, path: /home/somebody/secret/mine.npy}
+    - {name: flows, generate: {family: burgers, seed: 3}}
+train: {max_steps: 20}
+"""
+
+
+def test_no_path_of_the_machine_is_published(tmp_path):
+    run = make_run(tmp_path / "run")
+    (run / "recipe.yaml").write_text(RECIPE)
+    found = results()
+    found["command"] = "pdefm evaluate --model /home/somebody/models/x --out=/home/somebody/r.json"
+    found["model"]["sha256"] = ModelFolder(run / "checkpoints/step-000500/model").weights_sha256()
+    found["model"]["adapter"] = None
+    write_json(run / "results.json", found)
+    publish(run, out=tmp_path / "out")
+    for path in (tmp_path / "out").iterdir():
+        assert b"somebody" not in path.read_bytes(), path.name
+    kept = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert kept["command"] == "pdefm evaluate --model x --out=r.json"
+
+
+@pytest.mark.parametrize("text", ["m/s", "1/s", "hf://datasets/me/mine", "runs/mine"])
+def test_what_only_looks_like_a_path_stays(text):
+    assert without_paths(text) == text

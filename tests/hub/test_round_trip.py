@@ -89,6 +89,7 @@ def test_a_run_is_published_and_resolved_byte_by_byte(hub, client, tmp_path):
         "manifest.json",
         "model.safetensors",
         "processor_config.json",
+        "training.json",
     ]
     folder = Path(client("resolve", name_or_repo="me/waves", revision=revision))
     trained = run / "checkpoints" / "step-000500" / "model" / "model.safetensors"
