@@ -175,7 +175,7 @@ def test_averages_are_conserved_if_asked_for(factor):
         prediction = resolution.predict(attach_head(tiny_model(), resolution), prepared)
         averages = cell_averages(prediction, prepared.extras["coarse"].shape[3:])
         wanted = prepared.scale.denormalize(prepared.extras["coarse"][:, -1:])
-        errors.append(float((averages - wanted).abs().max()))
+        errors.append((averages - wanted).abs().max().item())
     assert errors[0] > 0.01
     assert errors[1] < 1e-4
 
