@@ -14,7 +14,7 @@ from pdefm.data.trajectory import Trajectory
 from pdefm.errors import DataError, RecipeError
 from pdefm.metrics import relative_l2
 from pdefm.models.dpot.configuration_dpot import DPOTConfig
-from pdefm.models.processing_pde import sample_mean
+from pdefm.models.processing_pde import Scale, sample_mean
 from pdefm.models.quantile_head import NORMAL_HALF_WIDTH, QuantileHead
 from pdefm.registry import nearest_name_hint
 from pdefm.tasks.base import FieldPlan, Prepared, Task, head_of, problem_field_plan
@@ -204,8 +204,17 @@ class InverseTask(Task):
         return noisy, (points < options.observed_fraction).to(clean.device)
 
     def prepare(self, batch: Batch, generator: torch.Generator | None = None) -> Prepared:
-        """Normalised observations, and what is sought; the scalars that are sought stay hidden."""
-        noisy, observed = self.observe(batch, generator)
+        """Normalised observations, and what is sought; the scalars that are sought stay hidden.
+
+        Outside of training, a batch that does not know the answer is taken as real observations:
+        no noise is added, every point inside the mask is observed, and the target is NaN.
+        """
+        if generator is None and not self._is_known(batch):
+            points = torch.ones_like(batch.history[:, :1, :1], dtype=torch.bool)
+            noisy = batch.history
+            observed = None if self._own.observed_fraction == 1 else points
+        else:
+            noisy, observed = self.observe(batch, generator)
         history = self.processor.field_scale(batch.names, noisy).normalize(noisy)
         names, channels = list(batch.names), [history]
         frames = history[:, :, :1]
@@ -226,16 +235,31 @@ class InverseTask(Task):
                 dt=batch.dt, boundary=batch.boundary, parameters=parameters
             ),
         }
-        scale = self.processor.field_scale(batch.names, noisy)
-        if self._own.coefficient is None:
+        if generator is not None and self._own.coefficient is None:
             self.processor.normalize_targets(batch.parameters or {})  # says what is missing
-            found = cast(dict[str, Tensor], batch.parameters)
-            target = torch.stack([found[name] for name in self._own.parameters], 1)  # [B, P]
-        else:
-            field = self._coefficient(batch)[:, None, None]  # [B, 1, 1, *space]
-            target = field.exp() if self._own.logarithm else field
-            scale = self.processor.field_scale((self._own.coefficient,), field)
+        target, scale = self._sought(batch, frames)
         return Prepared(inputs, target.to(history.dtype), scale, batch.mask)
+
+    def _is_known(self, batch: Batch) -> bool:
+        """Whether a batch says what is sought."""
+        if self._own.coefficient is not None:
+            return self._own.coefficient in batch.constant_names
+        return set(self._own.parameters) <= set(batch.parameters or {})
+
+    def _sought(self, batch: Batch, frames: Tensor) -> tuple[Tensor, Scale]:
+        """The answer, NaN where it is not known, and the scale of a coefficient."""
+        name, count = self._own.coefficient, len(self._own.parameters)
+        unknown = not self._is_known(batch)
+        if name is not None:
+            empty = torch.full_like(frames[:, :1], torch.nan)
+            field = empty if unknown else self._coefficient(batch)[:, None, None]
+            target = field.exp() if self._own.logarithm else field  # [B, 1, 1, *space]
+            return target, self.processor.field_scale((name,), field)
+        scale = self.processor.field_scale(batch.names, frames)
+        if unknown:
+            return frames.new_full((len(frames), count), torch.nan), scale
+        found = cast(dict[str, Tensor], batch.parameters)
+        return torch.stack([found[name] for name in self._own.parameters], 1), scale  # [B, P]
 
     def predict(self, model: nn.Module, prepared: Prepared) -> Tensor:
         """Quantiles ``[batch, parameter, 3]``, or the coefficient ``[batch, 1, 1, *space]``."""

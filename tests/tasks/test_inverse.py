@@ -135,6 +135,24 @@ def test_a_coefficient_is_a_field_that_is_empty_in_the_input():
     assert torch.equal(prepared.target[:, 0], field_batch().constants)
 
 
+def test_a_batch_without_the_answer_is_taken_as_it_was_observed():
+    task = scalar(noise_fraction=0.3)
+    batch = replace(task_batch("inverse"), parameters={})
+    prepared = task.prepare(batch)
+    clean = scalar(noise_fraction=0.0).prepare(task_batch("inverse"))
+    assert torch.equal(prepared.inputs["history"], clean.inputs["history"])
+    assert prepared.target.shape == clean.target.shape
+    assert prepared.target.isnan().all()
+    found = task.predict(adapted_model("inverse"), prepared)
+    assert found.shape == (2, 1, 3)
+    assert found.isfinite().all()
+    field = field_task(observed_fraction=0.3).prepare(task_batch("inverse"))
+    assert field.target.shape == (2, 1, 1, 16, 16)
+    assert field.inputs["history"][:, :, -1].eq(1).all(), "every point is observed"
+    with pytest.raises(DataError, match="no parameter 'viscosity'"):
+        task.prepare(batch, torch.Generator().manual_seed(0))
+
+
 def test_a_logarithm_is_undone_in_the_prediction():
     mean = field_task(logarithm=True).baselines(field_task(logarithm=True).prepare(field_batch()))
     assert torch.allclose(mean["mean"], torch.tensor(1.0).exp().expand_as(mean["mean"]))
