@@ -5,6 +5,7 @@ import typer
 from pdefm.cli import (
     card,
     check,
+    compare,
     convert,
     data,
     evaluate,
@@ -41,6 +42,7 @@ app.command("pretrain")(pretrain.pretrain)
 app.command("runs")(runs.runs)
 app.command("finetune")(finetune.finetune)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("rollout")(rollout.rollout)
 app.command("convert")(convert.convert)
 app.command("publish")(publish.publish)

@@ -1,5 +1,6 @@
 """Datasets x models x metrics x horizons, into one results.json."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,17 +13,26 @@ from pdefm.data.collection import TrajectoryCollection
 from pdefm.data.trajectory import Trajectory, periodic_axes
 from pdefm.errors import DataError
 from pdefm.evaluation.rollout import rollout_frames
-from pdefm.metrics import METRICS
+from pdefm.metrics import METRICS, sobolev_error, spectral_band_error
 from pdefm.models.processing_pde import PDEProcessor
 from pdefm.progress import progress
 from pdefm.provenance import provenance
+from pdefm.rollout_metrics import (
+    conservation_drift,
+    correlation_time,
+    rollout_relative_l2,
+    spectrum_distance,
+)
 
 REDUCTION = (
     "metric of every trajectory, step and field over space; then the mean over trajectories,"
     " steps and fields with equal weight"
 )
 BATCH_SIZE = 16
-Errors = dict[str, Tensor]  # metric name to [batch, time, channel]
+BASELINES = ("persistence", "linear_extrapolation")
+SOBOLEV_ORDERS = {"sobolev_1": 1.0, "sobolev_minus_1": -1.0}
+SPECTRUM_NDIM = 5  # batch, time, channel and two space axes
+Errors = dict[str, Tensor]  # metric name to [batch, time, channel], of rollouts [batch, channel]
 
 
 @dataclass(frozen=True)
@@ -68,14 +78,22 @@ class Protocol:
 
 
 def _errors(prediction: Tensor, target: Tensor, mask: Tensor | None) -> Errors:
-    """Every metric, ``[batch, time, channel]``."""
-    return {name: metric(prediction, target, mask=mask) for name, metric in METRICS.items()}
+    """Every metric of single frames, ``[batch, time, channel]``."""
+    errors = {name: metric(prediction, target, mask=mask) for name, metric in METRICS.items()}
+    for name, order in SOBOLEV_ORDERS.items():
+        errors[name] = sobolev_error(prediction, target, order=order, mask=mask)
+    bands = spectral_band_error(prediction, target, mask=mask)
+    errors |= {f"{band}_band": values for band, values in bands.items()}
+    if mask is None and target.ndim == SPECTRUM_NDIM:
+        errors["spectrum_distance"] = spectrum_distance(prediction, target)
+    return errors
 
 
 def _summary(errors: Errors, names: Sequence[str]) -> dict[str, Any]:
     """Means, and curves over the steps with percentiles over the trajectories."""
     per_step: dict[str, dict[str, list[float]]] = {}
-    for metric, values in errors.items():
+    single = {metric: values for metric, values in errors.items() if values.ndim == 3}
+    for metric, values in single.items():
         by_trajectory = values.mean(2)  # [trajectory, time]
         low, high = torch.quantile(by_trajectory, torch.tensor([0.1, 0.9]), dim=0)
         per_step[metric] = {
@@ -85,11 +103,23 @@ def _summary(errors: Errors, names: Sequence[str]) -> dict[str, Any]:
         }
     return {
         "metrics": {metric: float(values.mean()) for metric, values in errors.items()},
+        "per_trajectory": {m: values.flatten(1).mean(1).tolist() for m, values in errors.items()},
         "per_step": per_step,
         "per_field": {
-            name: {metric: float(values[:, :, i].mean()) for metric, values in errors.items()}
+            name: {metric: float(values[..., i].mean()) for metric, values in errors.items()}
             for i, name in enumerate(names)
         },
+    }
+
+
+def _rollout_errors(prediction: Tensor, batch: Batch) -> Errors:
+    """Errors of whole rollouts, ``[batch, channel]``."""
+    target, mask = batch.target, batch.mask
+    start = batch.history[:, -1:]
+    return {
+        "rollout_relative_l2": rollout_relative_l2(prediction, target, mask=mask),
+        "correlation_time": correlation_time(prediction, target, mask=mask),
+        "conservation_drift": conservation_drift(prediction, start, mask=mask)[:, -1],
     }
 
 
@@ -100,6 +130,13 @@ def _check_finite(name: str, windows: Sequence[Trajectory]) -> None:
                 f"{name}: non-finite values in {window.source}",
                 do="Repair or drop this trajectory; see pdefm data inspect",
             )
+
+
+def add_to_digest(digest: "hashlib._Hash", windows: Sequence[Trajectory]) -> None:
+    """Take in what was measured on: fields, names and times."""
+    for window in windows:
+        digest.update(f"{window.names} {window.times.tolist()}".encode())
+        digest.update(window.fields.contiguous().numpy().tobytes())
 
 
 def _batch_errors(
@@ -120,9 +157,17 @@ def _batch_errors(
                 dt=batch.dt, boundary=batch.boundary, parameters=batch.parameters
             ),
         )
-        found[label] = _errors(torch.stack(list(frames), 1), batch.target, batch.mask)
+        rollout = torch.stack(list(frames), 1)
+        found[label] = _errors(rollout, batch.target, batch.mask) | _rollout_errors(rollout, batch)
     still = batch.history[:, -1:].expand_as(batch.target)  # the last known frame, repeated
-    return found | {"persistence": _errors(still, batch.target, batch.mask)}
+    last, before = batch.history[:, -1:], batch.history[:, -2:-1]
+    steps = torch.arange(1, num_steps + 1, device=last.device).view(-1, *(1,) * (last.ndim - 2))
+    trend = last + steps * (last - before) if before.shape[1] else still
+    baselines = dict(zip(BASELINES, (still, trend), strict=True))
+    return found | {
+        label: _errors(values, batch.target, batch.mask) | _rollout_errors(values, batch)
+        for label, values in baselines.items()
+    }
 
 
 def evaluate_dataset(
@@ -144,18 +189,23 @@ def evaluate_dataset(
     steps = protocol.steps(name, collection, count)
     stop = protocol.start_frame + protocol.history + steps
     parts: list[dict[str, Errors]] = []
+    digest = hashlib.sha256()
     with progress(f"evaluate {name}", count, unit="trajectories") as advance:
         for first in range(0, count, BATCH_SIZE):
             chosen = range(first, min(first + BATCH_SIZE, count))
             windows = [collection.read(i, protocol.start_frame, stop) for i in chosen]
             _check_finite(name, windows)
+            add_to_digest(digest, windows)
             batch = collate(windows, history=protocol.history)
             parts.append(_batch_errors(batch, contenders, steps))
             advance(len(windows))
     head = collection.read(0, 0, 2)
     summaries = {
         label: _summary(
-            {metric: torch.cat([part[label][metric] for part in parts]) for metric in METRICS},
+            {
+                metric: torch.cat([part[label][metric] for part in parts])
+                for metric in parts[0][label]
+            },
             head.names,
         )
         for label in parts[0]
@@ -164,13 +214,15 @@ def evaluate_dataset(
     return {
         "num_trajectories": count,
         "num_steps": steps,
+        "data_sha256": digest.hexdigest(),
         "resolution": list(head.grid.shape),
         "field_names": list(head.names),
         "units": list(head.units),
         "dt": head.dt,
         **own,
         "baselines": {
-            label: summary["metrics"] | {"per_step": summary["per_step"]}
+            label: summary["metrics"]
+            | {key: summary[key] for key in ("per_trajectory", "per_step")}
             for label, summary in sorted(summaries.items())
         },
     }

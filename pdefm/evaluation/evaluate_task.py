@@ -1,5 +1,6 @@
 """Datasets x the metrics of a task that does not forecast, into one results.json."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from pdefm.data.batch import Batch, collate
 from pdefm.data.collection import TrajectoryCollection
 from pdefm.errors import DataError
+from pdefm.evaluation.evaluate import add_to_digest
 from pdefm.progress import progress
 from pdefm.provenance import provenance
 from pdefm.tasks.base import Task
@@ -45,6 +47,7 @@ def _dataset(
             do="Use longer trajectories or an earlier --start-frame",
         )
     parts: list[Errors] = []
+    digest = hashlib.sha256()
     with progress(f"evaluate {name}", count, unit="trajectories") as advance:
         for first in range(0, count, BATCH_SIZE):
             windows = [
@@ -58,14 +61,18 @@ def _dataset(
                         f"{name}: non-finite values in {window.source}",
                         do="Repair or drop this trajectory; see pdefm data inspect",
                     )
+            add_to_digest(digest, windows)
             parts.append(_batch_errors(model, task, collate(windows, history=history)))
             advance(len(windows))
-    means = {
+    errors = {
         label: {
-            metric: float(torch.cat([part[label][metric] for part in parts]).mean())
-            for metric in parts[0][label]
+            metric: torch.cat([part[label][metric] for part in parts]) for metric in parts[0][label]
         }
         for label in parts[0]
+    }
+    means = {
+        label: {metric: float(values.mean()) for metric, values in found.items()}
+        for label, found in errors.items()
     }
     head = collection.read(0, 0, 1)
     return {
@@ -75,6 +82,8 @@ def _dataset(
         "field_names": list(head.names),
         "units": list(head.units),
         "dt": head.dt,
+        "data_sha256": digest.hexdigest(),
+        "per_trajectory": {m: values.tolist() for m, values in errors["model"].items()},
         "metrics": means.pop("model"),
         "baselines": means,
     }

@@ -15,6 +15,7 @@ METRIC_NAMES = {
 """Metrics that are shown, all of them better when lower, and what they are called."""
 BASELINE_WORDS: dict[str, str] = {
     "persistence": "the last known frame repeated",
+    "linear_extrapolation": "the last two known frames continued",
     "base": "the base model without the adapter",
     "scratch": "the same model trained from scratch",
 }

@@ -9,7 +9,7 @@ from pdefm.data.collection import TrajectoryCollection
 from pdefm.data.open import open_trajectories, present_splits
 from pdefm.data.source import hold_out
 from pdefm.errors import EnvironmentFault, RecipeError
-from pdefm.evaluation.evaluate import Contender, Protocol, evaluate
+from pdefm.evaluation.evaluate import BASELINES, Contender, Protocol, evaluate
 from pdefm.evaluation.evaluate_task import evaluate_task
 from pdefm.files import write_json_atomic
 from pdefm.hub.folder import ModelFolder
@@ -120,7 +120,7 @@ def evaluate_by_name(
     contenders = {"model": Contender(*load_by_name(model, adapter))}
     for text in compare:
         label, _, name = text.partition("=")
-        if not name or label in {*contenders, "persistence"}:
+        if not name or label in {*contenders, *BASELINES}:
             raise RecipeError("--compare takes LABEL=MODEL", got=text, do="Use a label of its own")
         contenders[label] = Contender(*load_by_name(name))
     names = [Path(path).stem for path in data]

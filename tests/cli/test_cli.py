@@ -27,6 +27,7 @@ VERBS = (
     "runs",
     "finetune",
     "evaluate",
+    "compare",
     "rollout",
     "convert",
     "publish",

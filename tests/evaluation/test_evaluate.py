@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,6 +63,25 @@ def test_persistence_equals_a_computation_by_hand(contender):
     assert curve["p90"] == pytest.approx(np.quantile(by_trajectory, 0.9, axis=0), rel=1e-5)
 
 
+def test_a_trend_that_goes_on_is_extrapolated_exactly_and_rollouts_are_measured_whole(contender):
+    first = collection()[0]
+    steps = torch.arange(NUM_FRAMES).view(-1, 1, 1, 1)
+    data = MemoryCollection([replace(first, fields=first.fields[:1] * (1 + 0.1 * steps))])
+    found = evaluate_dataset("air", data, {"model": contender}, Protocol(history=3))
+    trend = found["baselines"]["linear_extrapolation"]
+    assert trend["relative_l2"] < 1e-5
+    assert trend["sobolev_1"] < 1e-5
+    assert trend["correlation_time"] == NUM_FRAMES - 3
+    still = found["baselines"]["persistence"]
+    growth = 1 + 0.1 * np.arange(3, NUM_FRAMES)
+    error = np.sqrt(np.square(growth - 1.2).sum() / np.square(growth).sum())
+    assert still["rollout_relative_l2"] == pytest.approx(error, rel=1e-4)
+    assert still["conservation_drift"] == pytest.approx(0, abs=1e-6)
+    bands = [still[f"{band}_band"] for band in ("low", "mid", "high")]
+    assert 0 < np.sqrt(np.square(bands).sum()) <= still["relative_l2"] * 1.001
+    assert len(found["per_trajectory"]["relative_l2"]) == 1
+
+
 def test_the_model_is_measured_on_its_rollout(contender):
     from pdefm.evaluation.rollout import rollout
     from pdefm.metrics import relative_l2
@@ -103,7 +123,7 @@ def test_the_keys_are_those_of_the_house(contender):
     found = results["datasets"]["air"]
     assert set(found["metrics"]) >= {"relative_l2", "vrmse", "nrmse"}
     assert set(found["metrics"]) >= set(METRICS)
-    assert set(found["baselines"]) == {"persistence", "other"}
+    assert set(found["baselines"]) == {"persistence", "linear_extrapolation", "other"}
     assert found["baselines"]["other"]["relative_l2"] == found["metrics"]["relative_l2"]
     assert found["names" if "names" in found else "field_names"] == ["velocity_x", "velocity_y"]
     assert (found["resolution"], found["dt"]) == ([16, 16], 0.25)
