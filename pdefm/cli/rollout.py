@@ -1,5 +1,6 @@
 """``pdefm rollout``."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -26,6 +27,13 @@ from pdefm.cli.options import (
 )
 
 
+class Check(StrEnum):
+    """What happens to a rollout that should not be believed."""
+
+    FLAG = "flag"
+    STOP = "stop"
+
+
 def rollout(
     model: Model,
     data: Data,
@@ -36,6 +44,18 @@ def rollout(
     start_frame: Annotated[
         int, typer.Option(help="First frame of the history; -1 continues from the data's end.")
     ] = 0,
+    ensemble: Annotated[
+        int, typer.Option(min=1, help="Members from perturbed histories; spread against error.")
+    ] = 1,
+    noise: Annotated[
+        float | None,
+        typer.Option(min=0, help="Perturbation over each field's RMS; default as in training."),
+    ] = None,
+    check: Annotated[
+        Check | None,
+        typer.Option(help="flag or stop where energy, range or conserved means go wrong."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the perturbations.")] = 0,
     field: Annotated[str | None, typer.Option(help="Field of the animation.")] = None,
     split: Annotated[str | None, typer.Option(help="train, valid or test.")] = None,
     format: Format = "auto",
@@ -73,6 +93,10 @@ def rollout(
         num_steps=steps,
         index=index,
         start_frame=start_frame,
+        ensemble=ensemble,
+        noise=noise,
+        check=check,
+        seed=seed,
         field=field,
         split=split,
         format=format,
@@ -90,3 +114,11 @@ def rollout(
         else "the data end where the prediction starts, so there is no error to report"
     )
     print_lines(f"{steps} steps written to {out}", known)
+    if spread := report.get("spread_skill"):
+        print_lines(
+            f"{ensemble} members at noise {report['noise']:g}: spread over error"
+            f" {spread[0]:.2f} at step 1, {spread[-1]:.2f} at step {len(spread)} (1 is honest)"
+        )
+    print_lines(*report.get("checks", []))
+    if check and not report["checks"]:
+        print_lines("checks: energy, range and conserved means stay within their bounds")

@@ -1,6 +1,6 @@
 """Auto-regressive rollout in physical units."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +12,9 @@ from pdefm.data.batch import to_device
 from pdefm.data.shift import jitter_offsets, roll
 from pdefm.data.trajectory import Source, Trajectory, periodic_axes
 from pdefm.errors import DataError, NumericalError
-from pdefm.models.processing_pde import PDEProcessor
+from pdefm.models.processing_pde import PDEProcessor, sample_mean
 
+NOISE_FRACTION = 0.02  # what trainings add unless told otherwise
 CONDITIONS = ("dt", "boundary", "parameters")
 
 
@@ -72,7 +73,11 @@ def rollout_frames(
 
 
 def rollout(
-    model: nn.Module, processor: PDEProcessor, trajectory: Trajectory, num_steps: int
+    model: nn.Module,
+    processor: PDEProcessor,
+    trajectory: Trajectory,
+    num_steps: int,
+    ensemble: int = 1,
 ) -> Trajectory:
     """Continue a trajectory from its last ``history`` frames.
 
@@ -81,6 +86,7 @@ def rollout(
         processor: Its processor.
         trajectory: At least ``processor.min_history`` frames, in physical units.
         num_steps: Frames to predict.
+        ensemble: Members of which the mean is returned; :func:`rollout_ensemble` returns them all.
 
     Returns:
         The predicted frames, in physical units, at the times that follow.
@@ -90,26 +96,89 @@ def rollout(
         ModelError: A field that the model does not know.
         NumericalError: The prediction left the finite numbers.
     """
+    if ensemble > 1:
+        members = rollout_ensemble(model, processor, trajectory, num_steps, ensemble)
+        mean = torch.stack([member.fields for member in members]).mean(0)
+        source = Source(f"mean of {ensemble} rollouts of {trajectory.source}")
+        return replace(members[0], fields=mean, source=source)
+    return rollout_ensemble(
+        model, processor, trajectory, num_steps, num_members=1, noise_fraction=0.0
+    )[0]
+
+
+def rollout_ensemble(
+    model: nn.Module,
+    processor: PDEProcessor,
+    trajectory: Trajectory,
+    num_steps: int,
+    num_members: int,
+    *,
+    noise_fraction: float = NOISE_FRACTION,
+    seed: int = 0,
+    advance: Callable[[int], None] | None = None,
+) -> list[Trajectory]:
+    """Rollouts from perturbed histories ``u + eps rms(u) N(0, 1)``, as in training.
+
+    Args:
+        model: From ``AutoModel.from_pretrained`` or ``load_adapter``.
+        processor: Its processor.
+        trajectory: At least ``processor.min_history`` frames, in physical units.
+        num_steps: Frames to predict.
+        num_members: Rollouts.
+        noise_fraction: Deviation of the perturbation over the RMS of each field in the history.
+        seed: Of the perturbations.
+        advance: Called with 1 after every step.
+
+    Returns:
+        One trajectory a member, in physical units, at the times that follow.
+
+    Raises:
+        DataError: Too few frames, no step, no member, or non-finite values in the history.
+        ModelError: A field that the model does not know.
+        NumericalError: A prediction left the finite numbers.
+    """
     if num_steps < 1:
         raise DataError("a rollout needs at least one step", got=num_steps, do="Use --steps 1")
+    if num_members < 1:
+        raise DataError("an ensemble needs at least one member", got=num_members)
     inputs = processor(trajectory)  # raises on short or non-finite histories
     device = next(model.parameters()).device
-    history = trajectory.fields[None, -processor.history :].to(device)
-    mask = None if trajectory.mask is None else trajectory.mask[None].to(device)
-    frames = rollout_frames(
+    history = trajectory.fields[None, -processor.history :]
+    mask = None if trajectory.mask is None else trajectory.mask[None]
+    if noise_fraction:
+        random = torch.Generator().manual_seed(seed)
+        draw = torch.randn(num_members, *history.shape[1:], generator=random)
+        history = history + noise_fraction * sample_mean(history.square(), mask).sqrt() * draw
+    conditions = {
+        key: _repeated(value, num_members) for key, value in inputs.items() if key in CONDITIONS
+    }
+    frames = []
+    for frame in rollout_frames(
         model,
         processor,
-        history,
+        history.to(device),
         trajectory.names,
         num_steps,
-        mask=mask,
+        mask=None if mask is None else mask.expand(num_members, *mask.shape[1:]).to(device),
         periodic=periodic_axes(trajectory.boundary),
-        conditions=to_device({k: v for k, v in inputs.items() if k in CONDITIONS}, device),
-    )
+        conditions=to_device(conditions, device),
+    ):
+        frames.append(frame.cpu())
+        if advance is not None:
+            advance(1)
     steps = torch.arange(1, num_steps + 1, dtype=trajectory.times.dtype)
-    return replace(
-        trajectory,
-        fields=torch.cat(list(frames)).cpu(),
-        times=trajectory.times[-1] + steps * (trajectory.dt or 1.0),
-        source=Source(f"rollout of {trajectory.source}"),
-    )
+    times = trajectory.times[-1] + steps * (trajectory.dt or 1.0)
+    source = Source(f"rollout of {trajectory.source}")
+    return [
+        replace(trajectory, fields=member, times=times, source=source)
+        for member in torch.stack(frames, 1)
+    ]
+
+
+def _repeated(value: Any, count: int) -> Any:
+    """What is known of one sample, for so many."""
+    if isinstance(value, Tensor):
+        return value.expand(count, *value.shape[1:])
+    if isinstance(value, Mapping):
+        return {name: _repeated(inner, count) for name, inner in value.items()}
+    return value
