@@ -14,6 +14,7 @@ from pdefm.cli import (
     pretrain,
     publish,
     quickstart,
+    report,
     rollout,
     runs,
 )
@@ -44,6 +45,7 @@ app.command("finetune")(finetune.finetune)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("rollout")(rollout.rollout)
+app.command("report")(report.report)
 app.command("convert")(convert.convert)
 app.command("publish")(publish.publish)
 app.command("card")(card.card)

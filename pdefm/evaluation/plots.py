@@ -133,6 +133,28 @@ def loss_curves(metrics_lines: Sequence[Mapping[str, Any]]) -> "Figure":
     return figure
 
 
+def mixture_shares(metrics_lines: Sequence[Mapping[str, Any]]) -> "Figure":
+    """Share of every source in the samples so far, over the steps.
+
+    Args:
+        metrics_lines: Rows of ``metrics.jsonl``.
+    """
+    rows = [line for line in metrics_lines if line.get("shares")]
+    names = list(dict.fromkeys(name for line in rows for name in line["shares"]))
+    steps = [line["step"] for line in rows]
+    figure = new_figure(7.2, 2.6)
+    axes = figure.subplots()
+    for position, name in enumerate(names):
+        values = [line["shares"].get(name, 0.0) for line in rows]
+        axes.plot(steps, values, label=_label_of(name), **line_style(name, position))
+    axes.set_ylim(0, None)
+    axes.set_xlabel("step")
+    axes.set_ylabel("share of samples")
+    _tidy(axes)
+    figure.legend(loc="outside right upper", frameon=False)
+    return figure
+
+
 def _finite_band(band: Mapping[str, Sequence[float | None]], key: str) -> np.ndarray:
     """One curve of a band; what JSON could not hold (null) is a gap."""
     return np.array([math.nan if value is None else float(value) for value in band[key]])

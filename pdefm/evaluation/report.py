@@ -12,13 +12,22 @@ from pdefm.data.trajectory import Trajectory
 from pdefm.evaluation.animation import gif_bytes
 from pdefm.evaluation.fields import common_frames, spread_frames, time_label
 from pdefm.evaluation.panels import comparison_panel
-from pdefm.evaluation.plots import error_versus_time, loss_curves, png_bytes, spectra
+from pdefm.evaluation.plots import (
+    error_versus_time,
+    loss_curves,
+    mixture_shares,
+    png_bytes,
+    spectra,
+)
 from pdefm.evaluation.summary import (
+    METRIC_NAMES,
     number_rows,
     protocol_sentence,
     provenance,
+    shown_metrics,
     subject,
     summary_sentences,
+    window_text,
 )
 from pdefm.files import write_text_atomic
 
@@ -47,6 +56,7 @@ class ReportInput:
         runs: Label to the rows of a run's ``metrics.jsonl``.
         examples: Trajectories with predictions; a plain tuple in :class:`Example`'s order will do.
         subtitle: One line under the title.
+        notes: What could not be shown, and why.
         time_unit: Unit of the trajectories' times, if known.
     """
 
@@ -55,6 +65,7 @@ class ReportInput:
     runs: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     examples: Sequence[Example | tuple[str, str, Trajectory, dict[str, Trajectory]]] = ()
     subtitle: str = ""
+    notes: Sequence[str] = ()
     time_unit: str = ""
 
 
@@ -85,15 +96,15 @@ def _gif_picture(content: bytes, caption: str) -> Picture:
 
 
 def _training_pictures(report: ReportInput) -> list[Picture]:
-    return [
-        _picture(
-            loss_curves(lines),
-            f"Training of {label}. Dots are the validation error; the lower panel is the "
-            "learning rate.",
-        )
-        for label, lines in report.runs.items()
-        if any("loss" in line for line in lines)
-    ]
+    pictures = []
+    for label, lines in report.runs.items():
+        if any("loss" in line for line in lines):
+            words = "Dots are the validation error; the lower panel is the learning rate."
+            pictures.append(_picture(loss_curves(lines), f"Training of {label}. {words}"))
+        if len(sources := {name for line in lines for name in line.get("shares", {})}) > 1:
+            words = f"What {label} was trained on: share of each of {len(sources)} sources so far."
+            pictures.append(_picture(mixture_shares(lines), words))
+    return pictures
 
 
 def _error_picture(report: ReportInput, results: Mapping[str, Any], dataset: str) -> Picture:
@@ -146,17 +157,18 @@ def _dataset_section(
     facts = {
         "fields": ", ".join(f"{n} [{u}]" for n, u in zip(names, units, strict=False)),
         "grid": " x ".join(str(points) for points in entry.get("resolution", [])),
-        "time step": f"{entry['dt']:g} {report.time_unit}".rstrip(),
+        "time step": f"{entry['dt'] or 0:g} {report.time_unit}".rstrip(),
         "trajectories": str(entry["num_trajectories"]),
-        "steps": str(entry["num_steps"]),
+        "window": window_text(entry),
     }
     examples = [Example(*each) for each in report.examples if each[0] == dataset]
-    pictures = [_error_picture(report, results, dataset)]
+    pictures = [_error_picture(report, results, dataset)] if "per_step" in entry else []
     for example in examples:
         pictures += _example_pictures(report, example)
     return {
         "name": dataset,
         "facts": {label: text for label, text in facts.items() if text},
+        "columns": [METRIC_NAMES[name] for name in shown_metrics(results, dataset)],
         "rows": number_rows(results, dataset),
         "pictures": pictures,
     }
@@ -185,6 +197,7 @@ def render_report(report: ReportInput) -> str:
             for name in results["datasets"]
         ],
         training=_training_pictures(report),
+        notes=report.notes,
         provenances=[provenance(results) for results in report.results],
     )
 

@@ -59,7 +59,12 @@ def _trained_on(adapter: str) -> dict[Path, float]:
 
 
 def _opened(
-    path: str, split: str | None, trained_on: dict[Path, float], *, trust: bool, **options: Any
+    path: str,
+    split: str | None,
+    trained_on: dict[Path, float],
+    *,
+    trust: bool = False,
+    **options: Any,
 ) -> TrajectoryCollection:
     """Data that the subject was not trained on, as far as the folder and its recipe tell."""
     split = split or held_out_split(path, trust=trust)
@@ -68,6 +73,17 @@ def _opened(
     if split is not None or fraction is None:
         return collection
     return hold_out(collection, "valid", fraction)
+
+
+def open_held_out(path: str, adapter: str | None, **options: Any) -> TrajectoryCollection:
+    """Data as :func:`evaluate_by_name` takes them when no split is given.
+
+    Args:
+        path: File or folder.
+        adapter: The adapter that is evaluated, if any.
+        **options: Format, trust and description of the data.
+    """
+    return _opened(path, None, {} if adapter is None else _trained_on(adapter), **options)
 
 
 def evaluate_by_name(

@@ -29,6 +29,7 @@ VERBS = (
     "evaluate",
     "compare",
     "rollout",
+    "report",
     "convert",
     "publish",
     "card",
