@@ -1,6 +1,7 @@
 """``pdefm evaluate``."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +16,7 @@ from pdefm.cli.options import (
     Model,
     Names,
     Out,
+    Overrides,
     Overwrite,
     Trust,
     Units,
@@ -26,10 +28,61 @@ from pdefm.cli.options import (
 )
 
 
+def _benchmark(
+    name: str,
+    model: str,
+    adapter: str | None,
+    out: Path,
+    compare: list[str] | None,
+    overrides: list[str] | None,
+    overwrite: bool,
+    others: tuple[Any, ...],
+) -> dict[str, Any]:
+    """Measure what a recipe says, and nothing else."""
+    from pdefm.config import load_recipe
+    from pdefm.errors import RecipeError
+    from pdefm.hub.benchmark import BenchmarkRecipe, run_benchmark
+
+    if any(others):
+        raise RecipeError(
+            "a benchmark says its data, split and steps itself",
+            do="Leave --data, --split, --steps, --start-frame, --max-trajectories and --seed out,"
+            " or change the recipe with --set",
+        )
+    recipe = load_recipe(name, BenchmarkRecipe, overrides or [])
+    return run_benchmark(recipe, model, adapter, out, compare=compare or [], overwrite=overwrite)
+
+
+def _report(results: dict[str, Any], out: Path, as_json: bool) -> None:
+    """Tables for people, or one JSON object."""
+    from pdefm.evaluation.summary import METRIC_NAMES, window_text
+
+    if as_json:
+        print_json(results)
+        return
+    labels = METRIC_NAMES | {"coverage": "coverage of the 90 % interval"}
+    for name, found in results["datasets"].items():
+        rows = [("this model", found["metrics"]), *found["baselines"].items()]
+        shown = [key for key in labels if key in found["metrics"]]
+        print_table(
+            f"{name}: {found['num_trajectories']} trajectories, {window_text(found)}",
+            ("", *(labels[key] for key in shown)),
+            ((label, *(metrics[key] for key in shown)) for label, metrics in rows),
+        )
+    for name, reason in results.get("skipped", {}).items():
+        print_lines(f"skipped {name}: {reason}")
+    print_lines(f"written to {out}")
+
+
 def evaluate(
     model: Model,
-    data: Annotated[list[str], typer.Option("--data", help="File or folder; may be repeated.")],
     out: Out,
+    benchmark: Annotated[
+        str | None, typer.Argument(help="Recipe of a benchmark, such as embedded; or give --data.")
+    ] = None,
+    data: Annotated[
+        list[str] | None, typer.Option("--data", help="File or folder; may be repeated.")
+    ] = None,
     adapter: Adapter = None,
     compare: Annotated[
         list[str] | None,
@@ -55,14 +108,24 @@ def evaluate(
     extent: Extent = None,
     boundary: Boundary = None,
     variables: Variables = None,
+    overrides: Overrides = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Measure a model or adapter on data and write results.json, with trivial answers beside it.
 
-    Example: pdefm evaluate --model runs/smoke --data data/gray_scott --out results.json
+    Example: pdefm evaluate --model runs/smoke --data data/gray_scott --out results.json;
+    pdefm evaluate embedded --model runs/smoke --out results.json
     """
-    from pdefm.evaluation.summary import METRIC_NAMES, window_text
+    if benchmark is not None:
+        others = (data, split, steps, start_frame, max_trajectories, seed)
+        results = _benchmark(benchmark, model, adapter, out, compare, overrides, overwrite, others)
+        _report(results, out, as_json)
+        return
+    if not data:
+        from pdefm.errors import RecipeError
+
+        raise RecipeError("evaluation needs --data or a benchmark", do="Give one of them")
     from pdefm.hub.evaluation import evaluate_by_name
 
     options = description(
@@ -90,16 +153,4 @@ def evaluate(
         seed=seed,
         overwrite=overwrite,
     )
-    if as_json:
-        print_json(results)
-        return
-    labels = METRIC_NAMES | {"coverage": "coverage of the 90 % interval"}
-    for name, found in results["datasets"].items():
-        rows = [("this model", found["metrics"]), *found["baselines"].items()]
-        shown = [key for key in labels if key in found["metrics"]]
-        print_table(
-            f"{name}: {found['num_trajectories']} trajectories, {window_text(found)}",
-            ("", *(labels[key] for key in shown)),
-            ((label, *(metrics[key] for key in shown)) for label, metrics in rows),
-        )
-    print_lines(f"written to {out}")
+    _report(results, out, as_json)

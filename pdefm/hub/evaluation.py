@@ -75,6 +75,28 @@ def _opened(
     return hold_out(collection, "valid", fraction)
 
 
+def load_contenders(
+    model: str, adapter: str | None, compare: Sequence[str]
+) -> dict[str, Contender]:
+    """The subject as ``model``, and what it is compared with by label.
+
+    Args:
+        model: Name of the subject.
+        adapter: Its adapter.
+        compare: ``LABEL=MODEL`` for further models.
+
+    Raises:
+        RecipeError: Not of that form, or a label that is taken.
+    """
+    contenders = {"model": Contender(*load_by_name(model, adapter))}
+    for text in compare:
+        label, _, name = text.partition("=")
+        if not name or label in {*contenders, *BASELINES}:
+            raise RecipeError("--compare takes LABEL=MODEL", got=text, do="Use a label of its own")
+        contenders[label] = Contender(*load_by_name(name))
+    return contenders
+
+
 def open_held_out(path: str, adapter: str | None, **options: Any) -> TrajectoryCollection:
     """Data as :func:`evaluate_by_name` takes them when no split is given.
 
@@ -133,12 +155,7 @@ def evaluate_by_name(
             f"--compare and --steps are for forecasts, and the adapter's task is {task}",
             do="Leave them out",
         )
-    contenders = {"model": Contender(*load_by_name(model, adapter))}
-    for text in compare:
-        label, _, name = text.partition("=")
-        if not name or label in {*contenders, *BASELINES}:
-            raise RecipeError("--compare takes LABEL=MODEL", got=text, do="Use a label of its own")
-        contenders[label] = Contender(*load_by_name(name))
+    contenders = load_contenders(model, adapter, compare)
     names = [Path(path).stem for path in data]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise RecipeError(

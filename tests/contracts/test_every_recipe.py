@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from pdefm.config import LAUNCHERS, Section, dump_recipe, find_recipe, load_recipe, recipes_folder
+from pdefm.hub.benchmark import BenchmarkRecipe
 from pdefm.models.mixers import MIXERS
 from pdefm.pdes import PDES
 from pdefm.tasks import TASKS
@@ -35,6 +36,7 @@ def load_finetune(name: str) -> Section:
 LOADERS: dict[str, Callable[[str], Section]] = {
     "pretrain": lambda name: load_recipe(name, PretrainRecipe),
     "finetune": load_finetune,
+    "benchmarks": lambda name: load_recipe(name, BenchmarkRecipe),
 }
 
 every_recipe = pytest.mark.parametrize("name", sorted(RECIPES))
@@ -69,8 +71,12 @@ def test_its_first_line_says_what_it_is_for(name):
 @every_recipe
 def test_what_it_names_exists(name):
     recipe = LOADERS[name.partition("/")[0]](name)
-    families = [s.generate.family for s in recipe.data.sources if s.generate is not None]
+    sources = recipe.sources if isinstance(recipe, BenchmarkRecipe) else recipe.data.sources
+    families = [s.generate.family for s in sources if s.generate is not None]
     assert set(families) <= set(PDES)
+    if isinstance(recipe, BenchmarkRecipe):
+        assert max(recipe.horizons) <= (recipe.num_steps or 1)
+        return
     assert recipe.train.warmup_steps < recipe.train.max_steps
     assert recipe.train.global_batch_size % recipe.train.micro_batch_size == 0
     if isinstance(recipe, FinetuneRecipe):
