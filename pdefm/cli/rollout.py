@@ -70,7 +70,7 @@ def rollout(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Predict further frames in physical units: .hdf5 (The Well), .gif beside the truth, or .png.
+    """Predict further frames in physical units: .hdf5 (The Well), .nc, .gif beside the truth, .png.
 
     Example: pdefm rollout --model runs/smoke --data data/gray_scott --steps 8 --out rollout.gif
     """

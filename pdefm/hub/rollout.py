@@ -22,7 +22,7 @@ from pdefm.progress import progress
 from pdefm.rollout_metrics import spread_skill
 from pdefm.tasks import TASKS
 
-SUFFIXES = (".hdf5", ".h5", ".gif", ".png")
+SUFFIXES = (".hdf5", ".h5", ".nc", ".gif", ".png")
 
 
 def _check_out(out: Path, overwrite: bool) -> None:
@@ -68,6 +68,10 @@ def _write(out: Path, truth: Trajectory, members: list[Trajectory], field: str) 
         from pdefm.data.picture import draw_frames
 
         draw_frames(prediction, out)
+    elif out.suffix == ".nc":
+        from pdefm.data.formats.netcdf_writer import write_netcdf
+
+        write_netcdf(out, members)
     else:
         from pdefm.data.formats.well_writer import write_well
 
@@ -100,7 +104,7 @@ def rollout_by_name(
         model: Name of the model.
         adapter: Its adapter.
         data: File or folder that holds the history.
-        out: ``.hdf5`` (The Well's layout), ``.gif`` or ``.png``.
+        out: ``.hdf5`` (The Well's layout), ``.nc``, ``.gif`` or ``.png``.
         num_steps: Frames to predict.
         index: Which trajectory.
         start_frame: First frame of the history; -1 continues from the end of the data.
