@@ -8,6 +8,7 @@ from pdefm.cli import (
     compare,
     convert,
     data,
+    demo,
     evaluate,
     finetune,
     list_models,
@@ -46,6 +47,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("rollout")(rollout.rollout)
 app.command("report")(report.report)
+app.command("demo")(demo.demo)
 app.command("convert")(convert.convert)
 app.command("publish")(publish.publish)
 app.command("card")(card.card)

@@ -30,6 +30,7 @@ VERBS = (
     "compare",
     "rollout",
     "report",
+    "demo",
     "convert",
     "publish",
     "card",
