@@ -29,7 +29,7 @@ class Burgers(SpectralPDE):
 
     name = "burgers"
     solver_version = 1
-    fields = (Field("velocity", "m/s", tensor_order=1),)
+    fields = (Field("velocity", tensor_order=1),)
     parameter_ranges: Mapping[str, Range] = {"viscosity": (5e-3, 2e-2)}
     log_uniform = frozenset({"viscosity"})
     extent = (1.0, 1.0)

@@ -16,7 +16,7 @@ from pdefm.data.nonfinite import MaskedNonfinite, find_nonfinite, without_nonfin
 from pdefm.data.online import OnlineCollection
 from pdefm.data.source import SourceSection
 from pdefm.data.statistics import field_statistics
-from pdefm.data.trajectory import Trajectory
+from pdefm.data.trajectory import Trajectory, periodic_axes
 from pdefm.data.windows import WindowIndex
 from pdefm.errors import DataError, RecipeError
 from pdefm.models.processing_pde import PDEProcessor
@@ -328,13 +328,20 @@ def make_processor(
             {str(side) for s in sources for pair in s.first.boundary for side in pair}
         ),
         dt=[min(steps), max(steps)],
-        shift_invariant=all(source.augmentation.shift for source in sources),
+        shift_invariant=all(
+            source.augmentation.shift or not _movable(source) for source in sources
+        ),
         resolutions=[
             list(shape) for shape in sorted({h.grid.shape for s in sources for h in s.heads()})
         ],
         conditions=condition_statistics(sources, conditions),
         min_history=min_history,
     )
+
+
+def _movable(source: OpenedSource) -> bool:
+    """True if some axis is periodic; between walls a rollout moves nothing either."""
+    return any(periodic_axes(source.first.boundary))
 
 
 def noise_generator(seed: int, step: int, slot: int) -> torch.Generator:
