@@ -43,6 +43,7 @@ def _study(
     out: Path,
     shots: str | None,
     num_seeds: int,
+    tuners: str | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -55,6 +56,7 @@ def _study(
         out,
         shots=None if shots is None else parse_shots(shots),
         num_seeds=num_seeds,
+        tuners=[] if tuners is None else tuners.split(","),
         overwrite=overwrite,
     )
     if as_json:
@@ -69,7 +71,9 @@ def _study(
             for i, k in enumerate(results["shots"])
         ),
     )
-    print_lines(results["gain"]["sentence"], f"written to {out}/results.json and {out}/study.png")
+    for label, gains in results["gains"].items():
+        print_lines(f"{label}: {gains[0]['sentence']}")
+    print_lines(f"written to {out}/results.json and {out}/study.png")
 
 
 def _report(summary: dict[str, Any], recipe: "FinetuneRecipe", out: Path, data: str | None) -> None:
@@ -114,6 +118,9 @@ def finetune(
         str | None, typer.Option(help="Numbers of trajectories of a study, as 4,16,64.")
     ] = None,
     num_seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds of a study.")] = 2,
+    tuners: Annotated[
+        str | None, typer.Option(help="Tuners that a study compares, as full,fourier,lora.")
+    ] = None,
     add_field: Annotated[
         list[str] | None,
         typer.Option(
@@ -172,7 +179,7 @@ def finetune(
     if study:
         if seconds is not None or epochs is not None:
             raise RecipeError("a study compares at equal steps", do="Give --steps")
-        _study(resolved, resolve(resolved.base), out, shots, num_seeds, overwrite, as_json)
+        _study(resolved, resolve(resolved.base), out, shots, num_seeds, tuners, overwrite, as_json)
         return
     summary = run(
         resolved,

@@ -7,8 +7,9 @@
       study.png      the same as curves
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +25,6 @@ from pdefm.models.dpot.configuration_dpot import DPOTConfig
 from pdefm.models.dpot.modeling_dpot import DPOTModel
 from pdefm.models.loading import load_model, weights_sha256
 from pdefm.progress import progress
-from pdefm.provenance import provenance
 from pdefm.tasks.base import Prepared, Task, task_loss
 from pdefm.train.data import (
     OpenedSource,
@@ -43,9 +43,11 @@ from pdefm.train.fields import (
 )
 from pdefm.train.optim import learning_rate, make_optimizer
 from pdefm.train.recipe import FinetuneRecipe
+from pdefm.train.study_journal import FinishedTrainings
+from pdefm.train.study_results import FINETUNED, FNO, SCRATCH, draw_study, study_results
 from pdefm.train.validation import baseline_errors, validation_errors
+from pdefm.tuners import TUNERS
 
-FINETUNED, SCRATCH, FNO = "finetuned", "scratch", "fno"
 # What of another mixer's configuration a linear, symmetric Fourier layer cannot have.
 FNO_CONFIG = {
     "mixer": "fno",
@@ -55,6 +57,7 @@ FNO_CONFIG = {
     "spectral_nonlinearity": "parts",
 }
 FIRST_SHOTS, SHOT_FACTOR = 4, 4
+Maker = Callable[[FinetuneRecipe, Path, list[OpenedSource]], tuple[nn.Module, Task]]
 
 
 def parse_shots(text: str) -> list[int]:
@@ -138,9 +141,12 @@ def run_study(
     *,
     shots: Sequence[int] | None = None,
     num_seeds: int = 2,
+    tuners: Sequence[str] = (),
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Train every contender on so many trajectories with several seeds, at equal steps.
+
+    A study that was killed goes on: finished trainings lie beside ``out`` until it is written.
 
     Args:
         recipe: Data, task, tuner and steps; ``train.learning_rate`` is everybody's.
@@ -148,6 +154,7 @@ def run_study(
         out: Folder for ``results.json`` and ``study.png``.
         shots: Numbers of training trajectories of each source.
         num_seeds: Seeds: they draw the trajectories, their order, and new weights.
+        tuners: Several tuners to compare, each a contender of its name; by default the recipe's.
         overwrite: Replace the folder.
 
     Returns:
@@ -162,36 +169,59 @@ def run_study(
         raise RecipeError("a study needs trajectories that can be counted", got="data.online")
     sources = open_sources(recipe.data)
     ks = chosen_shots(shots, min(len(source.train) for source in sources))
-    makers: dict[str, Callable[..., tuple[nn.Module, Task]]] = {
-        FINETUNED: make_finetuned,
-        SCRATCH: _from_scratch,
-        FNO: _fno,
-    }
-    losses = {FINETUNED: tuner_loss(recipe.tuner, recipe.tuner_options)}
-    found: dict[str, list[list[float]]] = {label: [] for label in makers}
-    baselines: dict[str, dict[str, float]] = {}
-    total = len(ks) * num_seeds * len(makers)
-    with progress("study", total, unit="trainings") as advance:
-        for k in ks:
-            for errors in found.values():
-                errors.append([])
-            for seed in range(recipe.seed, recipe.seed + num_seeds):
+    contenders = _contenders(recipe, tuners)
+    seeds = range(recipe.seed, recipe.seed + num_seeds)
+    finished = FinishedTrainings(out, recipe, weights_sha256(load_model(base_folder)[0]))
+    _, task = make_finetuned(recipe, base_folder, sources)
+    baselines = baseline_errors(task, validation_batches(sources, recipe.data, task))
+    with progress("study", len(ks) * num_seeds * len(contenders), unit="trainings") as advance:
+        for k, seed, label in product(ks, seeds, contenders):
+            if finished.error(label, k, seed) is None:
+                make, tuned = contenders[label]
+                seeded = tuned.model_copy(update={"seed": seed})
                 few = [_subset(source, k, seed) for source in sources]
-                seeded = recipe.model_copy(update={"seed": seed})
-                for label, make in makers.items():
-                    torch.manual_seed(seed)
-                    model, task = make(seeded, base_folder, few)
-                    train_steps(seeded, model, task, few, losses.get(label, task_loss))
-                    validation = validation_batches(sources, recipe.data, task)
-                    values = validation_errors(model, task, validation)
-                    found[label][-1].append(sum(values.values()) / len(values))
-                    baselines = baseline_errors(task, validation)
-                    advance(1)
-    results = _results(recipe, ks, found, baselines, num_seeds)
+                torch.manual_seed(seed)
+                model, task = make(seeded, base_folder, few)
+                plain = label in (SCRATCH, FNO)
+                loss = task_loss if plain else tuner_loss(tuned.tuner, tuned.tuner_options)
+                train_steps(seeded, model, task, few, loss)
+                validation = validation_batches(sources, recipe.data, task)
+                values = validation_errors(model, task, validation)
+                finished.add(label, k, seed, sum(values.values()) / len(values))
+            advance(1)
+    found = {
+        label: [[finished.known[label, k, seed] for seed in seeds] for k in ks]
+        for label in contenders
+    }
+    results = study_results(recipe, ks, found, baselines, num_seeds)
     with atomic_folder(out, overwrite=overwrite) as folder:
         write_json_atomic(folder / "results.json", results)
         (folder / "study.png").write_bytes(draw_study(results))
+    finished.remove()
     return results
+
+
+def _contenders(
+    recipe: FinetuneRecipe, tuners: Sequence[str]
+) -> dict[str, tuple[Maker, FinetuneRecipe]]:
+    """How each contender is made, and its recipe, by label.
+
+    Raises:
+        RecipeError: No such tuner, one twice, or options of one tuner for several.
+    """
+    for tuner in tuners:
+        TUNERS[tuner]  # raises with the nearest name
+    if len(set(tuners)) != len(tuners):
+        raise RecipeError("--tuners names one twice", got=",".join(tuners))
+    if len(tuners) > 1 and recipe.tuner_options:
+        raise RecipeError("tuner_options are for one tuner", got=",".join(tuners))
+    tuned = {FINETUNED: recipe}
+    if tuners:
+        tuned = {tuner: recipe.model_copy(update={"tuner": tuner}) for tuner in tuners}
+    found: dict[str, tuple[Maker, FinetuneRecipe]] = {
+        label: (make_finetuned, own) for label, own in tuned.items()
+    }
+    return found | {SCRATCH: (_from_scratch, recipe), FNO: (_fno, recipe)}
 
 
 def make_finetuned(
@@ -236,108 +266,3 @@ def _fno(
     latent = min(size // patch_size for s in sources for h in s.heads() for size in h.grid.shape)
     num_modes = max(1, latent // 2)
     return _from_scratch(recipe, base_folder, sources, **FNO_CONFIG, num_modes=num_modes)
-
-
-def _results(
-    recipe: FinetuneRecipe,
-    shots: list[int],
-    found: Mapping[str, list[list[float]]],
-    baselines: Mapping[str, Mapping[str, float]],
-    num_seeds: int,
-) -> dict[str, Any]:
-    errors: dict[str, dict[str, list[Any]]] = {
-        label: {
-            "mean": [float(np.mean(values)) for values in by_shot],
-            "std": [float(np.std(values)) for values in by_shot],
-            "values": by_shot,
-        }
-        for label, by_shot in found.items()
-    }
-    for label, by_source in baselines.items():
-        mean = float(np.mean(list(by_source.values())))
-        errors[label] = {"mean": [mean] * len(shots), "std": [0.0] * len(shots)}
-    return {
-        "schema": 1,
-        **provenance(recipe.seed),
-        "recipe": recipe.model_dump(mode="json"),
-        "num_seeds": num_seeds,
-        "num_steps": recipe.train.max_steps,
-        "metric": "relative_l2",
-        "shots": shots,
-        "errors": errors,
-        "gain": sample_efficiency(shots, errors[FINETUNED]["mean"], errors[SCRATCH]["mean"]),
-    }
-
-
-def sample_efficiency(
-    shots: Sequence[int], finetuned: Sequence[float], scratch: Sequence[float]
-) -> dict[str, Any]:
-    """How many times more trajectories training from nothing needs for the same error.
-
-    The error of the fine-tuned model at the fewest trajectories is looked up on the curve from
-    scratch, which is interpolated in the logarithm of the number.
-
-    Returns:
-        ``factor`` (a lower bound if ``at_least``), and a sentence.
-    """
-    target, fewest = finetuned[0], shots[0]
-    logs = np.log(np.array(shots, float))
-    reached = next((i for i, error in enumerate(scratch) if error <= target), None)
-    if reached is None:
-        factor, at_least = shots[-1] / fewest, True
-        sentence = (
-            f"fine-tuned on {fewest} trajectories: error {target:.4f}; from scratch not reached"
-            f" with {shots[-1]}: more than {factor:.3g}x the data"
-        )
-    else:
-        at = logs[reached]
-        if reached:
-            before, after = scratch[reached - 1], scratch[reached]
-            at = np.interp(target, [after, before], [logs[reached], logs[reached - 1]])
-        factor, at_least = float(np.exp(at)) / fewest, False
-        sentence = (
-            f"fine-tuned on {fewest} trajectories: error {target:.4f}; from scratch that takes"
-            f" {factor * fewest:.3g}: {factor:.3g}x the data"
-        )
-        if reached == 0:
-            sentence = (
-                f"no gain: from scratch on {fewest} trajectories is as good"
-                f" ({scratch[0]:.4f}, fine-tuned {target:.4f})"
-            )
-    return {"factor": factor, "at_least": at_least, "sentence": sentence}
-
-
-def draw_study(results: Mapping[str, Any]) -> bytes:
-    """Error over the number of trajectories, a curve a contender with its spread over the seeds."""
-    from matplotlib.ticker import NullFormatter, ScalarFormatter
-
-    from pdefm.evaluation.plots import line_style, new_figure, png_bytes
-
-    figure = new_figure(5.6, 3.8)
-    axes = figure.subplots()
-    shots = results["shots"]
-    for position, (label, errors) in enumerate(results["errors"].items()):
-        style = line_style(label, position)
-        mean, std = np.array(errors["mean"]), np.array(errors["std"])
-        marker = "o" if "values" in errors else None  # a baseline learns nothing
-        axes.plot(shots, mean, label=label, marker=marker, markersize=4, **style)
-        axes.fill_between(
-            shots,
-            np.maximum(mean - std, 0.2 * mean),
-            mean + std,
-            color=style["color"],
-            alpha=0.15,
-            linewidth=0,
-        )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xticks(shots, [str(k) for k in shots])
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(ScalarFormatter())
-    axes.set_xlabel("training trajectories")
-    axes.set_ylabel("relative L2 error, one step")
-    axes.set_title(f"{results['num_steps']} steps each, {results['num_seeds']} seeds", fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(True, which="major", color="0.9", linewidth=0.7)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)
-    return png_bytes(figure)

@@ -44,7 +44,9 @@ def test_the_table_says_what_every_equation_is():
 
     found = list_pdes()
     assert sorted(found) == sorted(PDES)
-    assert found["burgers"]["fields"] == dict.fromkeys(("velocity_x", "velocity_y"), "dimensionless")
+    assert found["burgers"]["fields"] == dict.fromkeys(
+        ("velocity_x", "velocity_y"), "dimensionless"
+    )
     assert found["burgers"]["boundary"] == ["periodic"]
     assert found["darcy"]["steady"]
     assert found["darcy"]["dt"] is None

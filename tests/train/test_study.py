@@ -3,7 +3,8 @@
 import pytest
 
 from pdefm.errors import RecipeError
-from pdefm.train.study import chosen_shots, parse_shots, run_study, sample_efficiency
+from pdefm.train.study import chosen_shots, parse_shots, run_study
+from pdefm.train.study_results import sample_efficiency
 from tests.tiny import tiny_finetune, write_waves
 
 
