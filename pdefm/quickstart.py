@@ -12,10 +12,11 @@ from pdefm.data.collection import TrajectoryCollection
 from pdefm.data.source import GenerateSection
 from pdefm.errors import EnvironmentFault, RecipeError
 from pdefm.evaluation.animation import write_gif
-from pdefm.evaluation.evaluate import Contender, Protocol, evaluate
+from pdefm.evaluation.evaluate import evaluate
 from pdefm.evaluation.fields import common_frames, spread_frames
 from pdefm.evaluation.panels import comparison_panel
 from pdefm.evaluation.plots import png_bytes
+from pdefm.evaluation.protocol import Contender, Protocol
 from pdefm.evaluation.report import Example, ReportInput, write_report
 from pdefm.evaluation.rollout import rollout
 from pdefm.files import write_bytes_atomic, write_json_atomic

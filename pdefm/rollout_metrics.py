@@ -6,12 +6,14 @@ The errors of single frames are in :mod:`pdefm.metrics`.
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from pdefm.metrics import Fields, Mask, PerStep, radial_spectrum
 
 PerField = Float[Tensor, "batch channel"]
 Ensemble = Float[Tensor, "member batch time channel *space"]
 CORRELATED = 0.8
+DPOT_GRID = 128
 
 
 def _inside(values: Tensor, mask: Tensor | None) -> Tensor:
@@ -39,6 +41,48 @@ def rollout_relative_l2(
     """
     error, size = (_inside(v, mask).square().sum((1, 3)) for v in (prediction - target, target))
     return error.sqrt() / (size.sqrt() + eps)
+
+
+def dpot_128_l2re(
+    prediction: Float[Tensor, "batch time channel nx ny"],
+    target: Float[Tensor, "batch time channel nx ny"],
+    *,
+    native: tuple[int, int] | None = None,
+    eps: float = 1e-8,
+) -> PerField:
+    """DPOT's L2RE: of a whole rollout, at every ``128 // n``-th point of a 128 x 128 grid.
+
+    ``||S R (prediction - target)|| / (||S R target|| + eps)`` with norms over x, y and t together.
+    R is bilinear interpolation to 128 x 128 whose points are centres of cells
+    (``align_corners=False``, without a filter in front of coarsening). S takes the points 0, k,
+    2k, ... of an axis, ``k = max(1, 128 // n)`` for n points in the data. The mean over the data's
+    own channels is the tables' number; DPOT's padded channels never count.
+
+    Which grid: what is rolled out is measured, wherever it was rolled out, once it is brought to
+    the 128 grid. DPOT rolls out on that grid, and so does a model whose data were interpolated
+    beforehand; R changes nothing then, and ``native`` says what the data had. Rolled out on the
+    data's own grid, the target is DPOT's, and the prediction is seen through R as well. For 64
+    points S R is ``3/4`` of one point and ``1/4`` of its neighbour along each axis, not the point
+    itself: the shortest waves of an error keep half their amplitude along each axis, so that the
+    number can be below :func:`rollout_relative_l2`.
+
+    Args:
+        prediction: Frames of a rollout, in physical units.
+        target: Reference on the same grid, same units.
+        native: Points of the data before any interpolation; by default those of ``target``.
+        eps: Keeps a field that is zero everywhere from dividing by zero.
+
+    Limits: two space axes, no mask (DPOT has none but in a channel).
+    Source: DPOT (arXiv 2403.03542), the tables' L2RE, as the published evaluation computes it.
+    """
+    strides = [max(1, DPOT_GRID // n) for n in native or target.shape[3:]]
+
+    def seen(values: Tensor) -> Tensor:
+        size = (DPOT_GRID, DPOT_GRID)
+        flat = F.interpolate(values.flatten(0, 1), size, mode="bilinear", align_corners=False)
+        return flat[..., :: strides[0], :: strides[1]].unflatten(0, values.shape[:2])
+
+    return rollout_relative_l2(seen(prediction), seen(target), eps=eps)
 
 
 def correlation(prediction: Fields, target: Fields, *, mask: Mask | None = None) -> PerStep:

@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 from pdefm.config import merge_values, recipe_values, section_from_dict
-from pdefm.evaluation.evaluate import Contender, Protocol, evaluate_dataset
+from pdefm.evaluation.evaluate import evaluate_dataset
+from pdefm.evaluation.protocol import Contender, Protocol
 from pdefm.files import write_json_atomic
 from pdefm.models.loading import load_model
 from pdefm.train.checkpoint import latest_checkpoint

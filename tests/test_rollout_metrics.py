@@ -11,6 +11,7 @@ from pdefm.rollout_metrics import (
     correlation,
     correlation_time,
     crps,
+    dpot_128_l2re,
     rollout_relative_l2,
     spectrum_distance,
     spread_skill,
@@ -107,3 +108,53 @@ def test_points_outside_the_mask_never_count():
         clean = metric(ensemble, target, mask=mask)
         hurt = torch.stack([spoiled(member) for member in ensemble])
         assert torch.allclose(metric(hurt, target, mask=mask), clean)
+
+
+def plane(nx, ny, seed=5, num_frames=2):
+    random = torch.Generator().manual_seed(seed)
+    return torch.randn(1, num_frames, 2, nx, ny, generator=random)
+
+
+def test_on_its_own_grid_dpot_s_error_is_that_of_the_rollout():
+    target, other = plane(128, 128), plane(128, 128, seed=6)
+    expected = rollout_relative_l2(other, target)
+    assert torch.equal(dpot_128_l2re(other, target), expected)
+    assert dpot_128_l2re(1.25 * target, target) == pytest.approx(torch.full((1, 2), 0.25))
+
+
+def test_coarse_data_are_measured_at_every_second_point_of_dpot_s_grid():
+    """Of 64 points, point 2j is 3/4 of point j and 1/4 of j - 1, and the first is the first."""
+    amplitude = 0.2
+    rows = torch.arange(64) % 2 * -2.0 + 1  # 1, -1, 1, ...: the shortest wave along x
+    target = torch.ones(1, 3, 1, 64, 64)
+    prediction = target + amplitude * rows[:, None]
+    seen = amplitude * math.sqrt((63 * 0.5**2 + 1) / 64)
+    assert dpot_128_l2re(prediction, target).item() == pytest.approx(seen, rel=1e-5)
+    assert rollout_relative_l2(prediction, target).item() == pytest.approx(amplitude, rel=1e-5)
+
+
+def test_points_between_those_of_coarse_data_never_count_on_dpot_s_grid():
+    target = plane(128, 128)
+    prediction = target.clone()
+    prediction[..., 1::2, :] += 5.0
+    assert dpot_128_l2re(prediction, target, native=(64, 64)).max() == 0
+    assert dpot_128_l2re(prediction, target).min() > 1
+    prediction[..., ::4, ::4] += 1.0
+    assert dpot_128_l2re(prediction, target, native=(32, 32)).min() > 0.9
+
+
+def test_an_axis_as_fine_as_dpot_s_grid_is_measured_at_every_point():
+    target, other = plane(96, 192), plane(96, 192, seed=6)
+    on_grid = (
+        torch.nn.functional.interpolate(v.flatten(0, 1), (128, 128), mode="bilinear")[None]
+        for v in (other, target)
+    )
+    expected = rollout_relative_l2(*(v.view(1, 2, 2, 128, 128) for v in on_grid))
+    torch.testing.assert_close(dpot_128_l2re(other, target), expected)
+
+
+def test_dpot_s_error_takes_space_and_time_as_one_vector():
+    target = torch.stack([torch.ones(16, 16), 3 * torch.ones(16, 16)])[None, :, None]
+    prediction = target.clone()
+    prediction[:, 1] += 1.0
+    assert dpot_128_l2re(prediction, target).item() == pytest.approx(1 / math.sqrt(10), rel=1e-5)

@@ -41,13 +41,14 @@ def _benchmark(
     """Measure what a recipe says, and nothing else."""
     from pdefm.config import load_recipe
     from pdefm.errors import RecipeError
-    from pdefm.hub.benchmark import BenchmarkRecipe, run_benchmark
+    from pdefm.hub.benchmark import run_benchmark
+    from pdefm.hub.benchmark_recipe import BenchmarkRecipe
 
     if any(others):
         raise RecipeError(
             "a benchmark says its data, split and steps itself",
-            do="Leave --data, --split, --steps, --start-frame, --max-trajectories and --seed out,"
-            " or change the recipe with --set",
+            do="Leave --data, --split, --steps, --start-frame, --max-trajectories, --ensemble,"
+            " --noise and --seed out, or change the recipe with --set",
         )
     recipe = load_recipe(name, BenchmarkRecipe, overrides or [])
     return run_benchmark(recipe, model, adapter, out, compare=compare or [], overwrite=overwrite)
@@ -61,13 +62,15 @@ def _report(results: dict[str, Any], out: Path, as_json: bool) -> None:
         print_json(results)
         return
     labels = METRIC_NAMES | {"coverage": "coverage of the 90 % interval"}
+    if results["protocol"].get("ensemble", 1) > 1:
+        labels |= {"crps": "CRPS", "spread_skill": "spread over error"}
     for name, found in results["datasets"].items():
         rows = [("this model", found["metrics"]), *found["baselines"].items()]
         shown = [key for key in labels if key in found["metrics"]]
         print_table(
             f"{name}: {found['num_trajectories']} trajectories, {window_text(found)}",
             ("", *(labels[key] for key in shown)),
-            ((label, *(metrics[key] for key in shown)) for label, metrics in rows),
+            ((label, *(metrics.get(key, "") for key in shown)) for label, metrics in rows),
         )
     for name, reason in results.get("skipped", {}).items():
         print_lines(f"skipped {name}: {reason}")
@@ -98,7 +101,14 @@ def evaluate(
     steps: Annotated[int | None, typer.Option(help="Frames to roll out; default all.")] = None,
     start_frame: Annotated[int, typer.Option(help="First frame of the history.")] = 0,
     max_trajectories: Annotated[int | None, typer.Option(help="Only the first so many.")] = None,
-    seed: Annotated[int, typer.Option(help="Recorded with the results.")] = 0,
+    ensemble: Annotated[
+        int, typer.Option(min=1, help="Members from perturbed histories; errors are of their mean.")
+    ] = 1,
+    noise: Annotated[
+        float | None,
+        typer.Option(help="Perturbation over each field's RMS; default as in each training."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the perturbations; recorded.")] = 0,
     format: Format = "auto",
     trust: Trust = False,
     axes: Axes = None,
@@ -118,7 +128,8 @@ def evaluate(
     pdefm evaluate embedded --model runs/smoke --out results.json
     """
     if benchmark is not None:
-        others = (data, split, steps, start_frame, max_trajectories, seed)
+        single = ensemble == 1 and noise is None
+        others = (data, split, steps, start_frame, max_trajectories, seed, not single)
         results = _benchmark(benchmark, model, adapter, out, compare, overrides, overwrite, others)
         _report(results, out, as_json)
         return
@@ -150,6 +161,8 @@ def evaluate(
         num_steps=steps,
         start_frame=start_frame,
         max_trajectories=max_trajectories,
+        ensemble=ensemble,
+        noise=noise,
         seed=seed,
         overwrite=overwrite,
     )

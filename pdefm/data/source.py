@@ -172,19 +172,28 @@ class SourceSection(Section):
         if self.online is not None:
             return self.online.open(split, device)
         assert self.path is not None
+        present = present_splits(self.path, trust=self.trust)
+        if {"train", "valid"} <= set(present):
+            return self.open_path(split)
+        # What is held out comes from the training data; a test split is never trained on.
+        whole = self.open_path("train" if present else None)
+        return hold_out(whole, split, self.validation_fraction)
+
+    def open_path(self, split: str | None) -> TrajectoryCollection:
+        """Trajectories at ``path`` as they lie there: of one split, or all of them.
+
+        Raises:
+            DataError: Missing or unreadable data, or no such split.
+        """
+        assert self.path is not None
         description = {
             key: value
             for key in ("axes", "names", "units", "dt", "extent", "boundary", "variables")
             if (value := getattr(self, key)) is not None
         }
-        description["trust"] = self.trust
-        present = present_splits(self.path, trust=self.trust)
-        if {"train", "valid"} <= set(present):
-            return open_trajectories(self.path, self.format, split=split, **description)
-        # What is held out comes from the training data; a test split is never trained on.
-        known = "train" if present else None
-        whole = open_trajectories(self.path, self.format, split=known, **description)
-        return hold_out(whole, split, self.validation_fraction)
+        return open_trajectories(
+            self.path, self.format, split=split, trust=self.trust, **description
+        )
 
 
 def hold_out(collection: TrajectoryCollection, split: str, fraction: float) -> TrajectoryCollection:

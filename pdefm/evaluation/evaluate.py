@@ -2,91 +2,40 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from time import perf_counter
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from pdefm.data.batch import Batch, collate
 from pdefm.data.collection import TrajectoryCollection
-from pdefm.data.trajectory import Trajectory, periodic_axes
+from pdefm.data.interpolated import Interpolated
+from pdefm.data.trajectory import Trajectory
 from pdefm.errors import DataError
-from pdefm.evaluation.rollout import rollout_frames
-from pdefm.metrics import METRICS, sobolev_error, spectral_band_error
-from pdefm.models.processing_pde import PDEProcessor
+from pdefm.evaluation.measures import (
+    Comparison,
+    Errors,
+    chosen_measures,
+    definitions_of,
+    measured,
+)
+from pdefm.evaluation.protocol import (
+    Contender,
+    Protocol,
+    baseline_rollouts,
+    rollout_members,
+    sample_seed,
+)
 from pdefm.progress import progress
 from pdefm.provenance import provenance
-from pdefm.rollout_metrics import (
-    conservation_drift,
-    correlation_time,
-    rollout_relative_l2,
-    spectrum_distance,
-)
 
 REDUCTION = (
-    "metric of every trajectory, step and field over space; then the mean over trajectories,"
-    " steps and fields with equal weight"
+    "metric of every trajectory, step and field over space, or of every trajectory and field over"
+    " space and steps where its definition says so; then the mean over trajectories, steps and"
+    " fields with equal weight"
 )
 BATCH_SIZE = 16
-BASELINES = ("persistence", "linear_extrapolation")
-SOBOLEV_ORDERS = {"sobolev_1": 1.0, "sobolev_minus_1": -1.0}
-SPECTRUM_NDIM = 5  # batch, time, channel and two space axes
-Errors = dict[str, Tensor]  # metric name to [batch, time, channel], of rollouts [batch, channel]
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A model and the processor that gives it units."""
-
-    model: nn.Module
-    processor: PDEProcessor
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """What is measured: from which frame, how far.
-
-    Args:
-        history: Frames given; the prediction starts after them.
-        num_steps: Frames rolled out; ``None`` takes all that every trajectory has.
-        start_frame: First frame of the history.
-        max_trajectories: Only the first so many; ``None`` takes all.
-    """
-
-    history: int
-    num_steps: int | None = None
-    start_frame: int = 0
-    max_trajectories: int | None = None
-
-    def steps(self, name: str, collection: TrajectoryCollection, count: int) -> int:
-        """Steps that all trajectories can serve.
-
-        Raises:
-            DataError: Too few frames for history and steps.
-        """
-        shortest = min(collection.num_frames(i) for i in range(count))
-        available = shortest - self.start_frame - self.history
-        steps = available if self.num_steps is None else self.num_steps
-        if available < max(steps, 1):
-            raise DataError(
-                f"{name}: too few frames for history {self.history} + {max(steps, 1)} steps",
-                got=f"{shortest} frames",
-                do="Use longer trajectories or fewer --steps",
-            )
-        return steps
-
-
-def _errors(prediction: Tensor, target: Tensor, mask: Tensor | None) -> Errors:
-    """Every metric of single frames, ``[batch, time, channel]``."""
-    errors = {name: metric(prediction, target, mask=mask) for name, metric in METRICS.items()}
-    for name, order in SOBOLEV_ORDERS.items():
-        errors[name] = sobolev_error(prediction, target, order=order, mask=mask)
-    bands = spectral_band_error(prediction, target, mask=mask)
-    errors |= {f"{band}_band": values for band, values in bands.items()}
-    if mask is None and target.ndim == SPECTRUM_NDIM:
-        errors["spectrum_distance"] = spectrum_distance(prediction, target)
-    return errors
 
 
 def _summary(errors: Errors, names: Sequence[str]) -> dict[str, Any]:
@@ -112,17 +61,6 @@ def _summary(errors: Errors, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _rollout_errors(prediction: Tensor, batch: Batch) -> Errors:
-    """Errors of whole rollouts, ``[batch, channel]``."""
-    target, mask = batch.target, batch.mask
-    start = batch.history[:, -1:]
-    return {
-        "rollout_relative_l2": rollout_relative_l2(prediction, target, mask=mask),
-        "correlation_time": correlation_time(prediction, target, mask=mask),
-        "conservation_drift": conservation_drift(prediction, start, mask=mask)[:, -1],
-    }
-
-
 def _check_finite(name: str, windows: Sequence[Trajectory]) -> None:
     for window in windows:
         if not window.is_finite():
@@ -140,33 +78,46 @@ def add_to_digest(digest: "hashlib._Hash", windows: Sequence[Trajectory]) -> Non
 
 
 def _batch_errors(
-    batch: Batch, contenders: Mapping[str, Contender], num_steps: int
-) -> dict[str, Errors]:
-    """Errors of every contender and of persistence on one batch."""
-    found = {}
-    for label, contender in contenders.items():
-        frames = rollout_frames(
-            contender.model,
-            contender.processor,
-            batch.history,
-            batch.names,
-            num_steps,
-            mask=batch.mask,
-            periodic=periodic_axes(batch.boundary),
-            conditions=contender.processor.conditions_of(
-                dt=batch.dt, boundary=batch.boundary, parameters=batch.parameters
-            ),
+    batch: Batch,
+    contenders: Mapping[str, Contender],
+    num_steps: int,
+    protocol: Protocol,
+    seeds: Sequence[int],
+    native: tuple[int, ...] | None,
+) -> tuple[dict[str, Errors], dict[str, str]]:
+    """Errors of every contender and baseline on one batch, and what does not make sense there."""
+    rollouts = {
+        label: rollout_members(contender, batch, num_steps, protocol, seeds)
+        for label, contender in contenders.items()
+    }
+    rollouts |= {
+        label: values[None] for label, values in baseline_rollouts(batch, num_steps).items()
+    }
+    names, fields = chosen_measures(protocol.metrics), slice(protocol.num_fields)
+    found, reasons = {}, {}
+    for label, members in rollouts.items():
+        comparison = Comparison(
+            members[:, :, :, fields],
+            batch.target[:, :, fields],
+            batch.history[:, -1:, fields],
+            batch.mask,
+            native,
         )
-        rollout = torch.stack(list(frames), 1)
-        found[label] = _errors(rollout, batch.target, batch.mask) | _rollout_errors(rollout, batch)
-    still = batch.history[:, -1:].expand_as(batch.target)  # the last known frame, repeated
-    last, before = batch.history[:, -1:], batch.history[:, -2:-1]
-    steps = torch.arange(1, num_steps + 1, device=last.device).view(-1, *(1,) * (last.ndim - 2))
-    trend = last + steps * (last - before) if before.shape[1] else still
-    baselines = dict(zip(BASELINES, (still, trend), strict=True))
-    return found | {
-        label: _errors(values, batch.target, batch.mask) | _rollout_errors(values, batch)
-        for label, values in baselines.items()
+        found[label], why = measured(comparison, names)
+        if label == next(iter(contenders)):
+            reasons = why
+    return found, reasons
+
+
+def _joined(parts: Sequence[dict[str, Errors]]) -> dict[str, Errors]:
+    """Errors of all batches by label and metric, as far as every batch has the metric."""
+    return {
+        label: {
+            metric: torch.cat([part[label][metric] for part in parts])
+            for metric in parts[0][label]
+            if all(metric in part[label] for part in parts)
+        }
+        for label in parts[0]
     }
 
 
@@ -175,57 +126,83 @@ def evaluate_dataset(
     collection: TrajectoryCollection,
     contenders: Mapping[str, Contender],
     protocol: Protocol,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Errors of all contenders and of persistence on one dataset.
 
     The first contender is the model that the numbers are about; the others join the baselines.
 
+    Args:
+        name: Of the dataset, for messages.
+        collection: Trajectories.
+        contenders: Label to model.
+        protocol: What is measured.
+        seed: Of the perturbations of an ensemble.
+
     Raises:
         DataError: Too few frames, or non-finite data.
         ModelError: A field that a contender does not know.
         NumericalError: A rollout left the finite numbers.
+        RecipeError: An unknown metric.
     """
     count = min(len(collection), protocol.max_trajectories or len(collection))
     steps = protocol.steps(name, collection, count)
     stop = protocol.start_frame + protocol.history + steps
+    size = max(1, BATCH_SIZE // protocol.ensemble)
+    native = collection.native_shape() if isinstance(collection, Interpolated) else None
     parts: list[dict[str, Errors]] = []
+    not_measured: dict[str, str] = {}
     digest = hashlib.sha256()
     with progress(f"evaluate {name}", count, unit="trajectories") as advance:
-        for first in range(0, count, BATCH_SIZE):
-            chosen = range(first, min(first + BATCH_SIZE, count))
+        for first in range(0, count, size):
+            chosen = range(first, min(first + size, count))
             windows = [collection.read(i, protocol.start_frame, stop) for i in chosen]
             _check_finite(name, windows)
             add_to_digest(digest, windows)
             batch = collate(windows, history=protocol.history)
-            parts.append(_batch_errors(batch, contenders, steps))
+            seeds = [sample_seed(seed, i) for i in chosen]
+            errors, reasons = _batch_errors(batch, contenders, steps, protocol, seeds, native)
+            parts.append(errors)
+            not_measured |= reasons
             advance(len(windows))
     head = collection.read(0, 0, 2)
-    summaries = {
-        label: _summary(
-            {
-                metric: torch.cat([part[label][metric] for part in parts])
-                for metric in parts[0][label]
-            },
-            head.names,
-        )
-        for label in parts[0]
-    }
+    counted = head.names[: protocol.num_fields]
+    summaries = {label: _summary(errors, counted) for label, errors in _joined(parts).items()}
     own = summaries.pop(next(iter(contenders)))
     return {
         "num_trajectories": count,
         "num_steps": steps,
         "data_sha256": digest.hexdigest(),
         "resolution": list(head.grid.shape),
+        **({} if native is None else {"native_resolution": list(native)}),
         "field_names": list(head.names),
         "units": list(head.units),
         "dt": head.dt,
         **own,
+        "not_measured": not_measured,
         "baselines": {
             label: summary["metrics"]
             | {key: summary[key] for key in ("per_trajectory", "per_step")}
             for label, summary in sorted(summaries.items())
         },
     }
+
+
+def _described(
+    protocol: Protocol, own: Mapping[str, Protocol], contenders: Mapping[str, Contender]
+) -> dict[str, Any]:
+    """The protocol as ``results.json`` records it, with what single datasets do differently."""
+    general = asdict(protocol) | {"metrics": list(chosen_measures(protocol.metrics))}
+    if protocol.ensemble > 1 and protocol.noise is None:
+        general["noise"] = {label: contender.noise for label, contender in contenders.items()}
+    different = {
+        name: {key: value for key, value in asdict(p).items() if value != getattr(protocol, key)}
+        for name, p in own.items()
+    }
+    different = {name: values for name, values in different.items() if values}
+    horizon = next(iter(contenders.values())).processor.horizon
+    general |= {"horizon": horizon, "reduction": REDUCTION}
+    return general | ({"datasets": different} if different else {})
 
 
 def evaluate(
@@ -235,6 +212,7 @@ def evaluate(
     *,
     model: dict[str, Any],
     seed: int = 0,
+    own: Mapping[str, Protocol] | None = None,
 ) -> dict[str, Any]:
     """All datasets, as the content of ``results.json``.
 
@@ -243,17 +221,34 @@ def evaluate(
         contenders: Label to model; the first one is the subject.
         protocol: What is measured.
         model: Name, path, sha256, number of parameters and adapter of the subject.
-        seed: Recorded; the evaluation itself draws nothing.
+        seed: Of the perturbations of an ensemble; nothing else is drawn.
+        own: Protocols of datasets that have one of their own.
+
+    Returns:
+        Beside the numbers of every dataset: the definition of every metric, where the numbers came
+        from, and how long they took.
     """
     torch.manual_seed(seed)
-    horizon = next(iter(contenders.values())).processor.horizon
+    entries, seconds = {}, {}
+    for name, collection in datasets.items():
+        began = perf_counter()
+        entries[name] = evaluate_dataset(
+            name, collection, contenders, (own or {}).get(name, protocol), seed
+        )
+        seconds[name] = perf_counter() - began
+    metrics = {metric for entry in entries.values() for metric in entry["metrics"]}
     return {
         "schema": 1,
         **provenance(seed),
+        "wall_time_seconds": wall_time(seconds),
         "model": model,
-        "protocol": {**asdict(protocol), "horizon": horizon, "reduction": REDUCTION},
-        "datasets": {
-            name: evaluate_dataset(name, collection, contenders, protocol)
-            for name, collection in datasets.items()
-        },
+        "protocol": _described(protocol, own or {}, contenders),
+        "definitions": definitions_of(list(metrics)),
+        "datasets": entries,
     }
+
+
+def wall_time(seconds: Mapping[str, float]) -> dict[str, Any]:
+    """Total and time of every dataset, to the millisecond."""
+    each = {name: round(value, 3) for name, value in seconds.items()}
+    return {"total": round(sum(seconds.values()), 3), "datasets": each}

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from pdefm.data.batch import Batch, collate
 from pdefm.data.collection import TrajectoryCollection
 from pdefm.errors import DataError
-from pdefm.evaluation.evaluate import add_to_digest
+from pdefm.evaluation.evaluate import add_to_digest, wall_time
 from pdefm.progress import progress
 from pdefm.provenance import provenance
 from pdefm.tasks.base import Task
@@ -114,9 +115,17 @@ def evaluate_task(
         DataError: Data that cannot serve the task, too few frames, or non-finite values.
     """
     torch.manual_seed(seed)
+    entries, seconds = {}, {}
+    for name, collection in datasets.items():
+        began = perf_counter()
+        count = min(len(collection), max_trajectories or len(collection))
+        entries[name] = _dataset(name, collection, model, task, start_frame, count)
+        seconds[name] = perf_counter() - began
+    metrics = {metric for entry in entries.values() for metric in entry["metrics"]}
     return {
         "schema": 1,
         **provenance(seed),
+        "wall_time_seconds": wall_time(seconds),
         "model": described,
         "protocol": {
             "task": task.name,
@@ -124,15 +133,6 @@ def evaluate_task(
             "start_frame": start_frame,
             "reduction": REDUCTION,
         },
-        "datasets": {
-            name: _dataset(
-                name,
-                collection,
-                model,
-                task,
-                start_frame,
-                min(len(collection), max_trajectories or len(collection)),
-            )
-            for name, collection in datasets.items()
-        },
+        "definitions": {name: text for name, text in task.definitions.items() if name in metrics},
+        "datasets": entries,
     }

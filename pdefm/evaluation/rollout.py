@@ -106,6 +106,28 @@ def rollout(
     )[0]
 
 
+def perturbed_histories(
+    history: Float[Tensor, "one time channel *space"],
+    num_members: int,
+    noise_fraction: float,
+    *,
+    mask: Bool[Tensor, "one *space"] | None = None,
+    seed: int = 0,
+) -> Float[Tensor, "member time channel *space"]:
+    """Members ``u + eps rms(u) N(0, 1)`` of one history, with a value at every point of their own.
+
+    Args:
+        history: Of one sample, in physical units.
+        num_members: How many.
+        noise_fraction: eps; rms is that of each field over the frames and the points inside.
+        mask: True inside the domain.
+        seed: Of the draws.
+    """
+    random = torch.Generator().manual_seed(seed)
+    draw = torch.randn(num_members, *history.shape[1:], generator=random).to(history)
+    return history + noise_fraction * sample_mean(history.square(), mask).sqrt() * draw
+
+
 def rollout_ensemble(
     model: nn.Module,
     processor: PDEProcessor,
@@ -146,9 +168,7 @@ def rollout_ensemble(
     history = trajectory.fields[None, -processor.history :]
     mask = None if trajectory.mask is None else trajectory.mask[None]
     if noise_fraction:
-        random = torch.Generator().manual_seed(seed)
-        draw = torch.randn(num_members, *history.shape[1:], generator=random)
-        history = history + noise_fraction * sample_mean(history.square(), mask).sqrt() * draw
+        history = perturbed_histories(history, num_members, noise_fraction, mask=mask, seed=seed)
     conditions = {
         key: _repeated(value, num_members) for key, value in inputs.items() if key in CONDITIONS
     }

@@ -11,6 +11,7 @@ METRIC_NAMES = {
     "lost_relative_l2": "relative L2, what the coarse grid lost",
     "nrmse": "nRMSE",
     "vrmse": "VRMSE",
+    "dpot_128_l2re": "DPOT's L2RE, 128 grid",
 }
 """Metrics that are shown, all of them better when lower, and what they are called."""
 BASELINE_WORDS: dict[str, str] = {
@@ -154,11 +155,24 @@ def protocol_sentence(results: Mapping[str, Any]) -> str:
         )
     horizon, num_steps = protocol["horizon"], protocol["num_steps"]
     reach = "all later frames" if num_steps is None else f"the next {num_steps} frames"
+    if any("num_steps" in own for own in protocol.get("datasets", {}).values()):
+        reach = "as many of the later frames as its dataset is measured on"
     feeding = "" if num_steps is not None and num_steps <= horizon else ", fed with its own output"
     return (
         f"From {protocol['history']} known frames, the first of them frame "
         f"{protocol['start_frame']}, the model predicts {reach}, {horizon} at a time{feeding}. "
-        f"How it is averaged: {protocol['reduction']}."
+        f"{_ensemble_sentence(protocol)}How it is averaged: {protocol['reduction']}."
+    )
+
+
+def _ensemble_sentence(protocol: Mapping[str, Any]) -> str:
+    if protocol.get("ensemble", 1) == 1:
+        return ""
+    noise = protocol["noise"]
+    level = noise["model"] if isinstance(noise, Mapping) and "model" in noise else noise
+    return (
+        f"It does so {protocol['ensemble']} times, from histories perturbed by {_inline(level)} of"
+        " each field's RMS, and the errors are those of the mean. "
     )
 
 
@@ -170,6 +184,7 @@ def provenance(results: Mapping[str, Any]) -> dict[str, str]:
         "seed": results.get("seed"),
         "commit": results.get("commit") or "not recorded",
         "created": results.get("created"),
+        "wall time": _seconds(results),
         "model": model.get("name"),
         "weights": f"sha256 {model['sha256']}" if model.get("sha256") else None,
         "parameters": f"{model['num_parameters']:,}" if model.get("num_parameters") else None,
@@ -178,6 +193,11 @@ def provenance(results: Mapping[str, Any]) -> dict[str, str]:
         "versions": _inline(results.get("versions")),
     }
     return {label: str(value) for label, value in rows.items() if value not in (None, "")}
+
+
+def _seconds(results: Mapping[str, Any]) -> str | None:
+    taken = results.get("wall_time_seconds")
+    return None if taken is None else f"{taken['total']:.1f} s"
 
 
 def _inline(value: Any) -> str:

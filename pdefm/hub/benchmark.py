@@ -1,40 +1,21 @@
-"""A benchmark: datasets, split, start frame, horizons and reduction in one recipe."""
+"""A benchmark: datasets, split, start frame, horizons and metrics in one recipe."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field as Limits
-from pydantic import PositiveInt
-
-from pdefm.config import Section
 from pdefm.data.collection import TrajectoryCollection
+from pdefm.data.interpolated import Interpolated
 from pdefm.data.source import SourceSection
 from pdefm.errors import DataError, EnvironmentFault
-from pdefm.evaluation.evaluate import Protocol, evaluate
+from pdefm.evaluation.evaluate import evaluate
+from pdefm.evaluation.protocol import Protocol
 from pdefm.files import write_json_atomic
-from pdefm.hub.evaluation import describe_model, load_contenders
+from pdefm.hub.benchmark_recipe import BenchmarkRecipe, BenchmarkSource
+from pdefm.hub.evaluation import check_ensemble, describe_model, load_contenders
 from pdefm.models.processing_pde import PDEProcessor
 from pdefm.pdes import PDES
-
-
-class BenchmarkRecipe(Section):
-    """What is measured, so that the same command gives the same numbers."""
-
-    name: str
-    """In the results."""
-    seed: int = 0
-    """Recorded; the samples have seeds of their own."""
-    start_frame: int = Limits(default=0, ge=0)
-    """First frame of the history."""
-    num_steps: int | None = Limits(default=None, ge=1)
-    """Frames to roll out; by default all that the data have."""
-    horizons: list[PositiveInt] = Limits(default_factory=lambda: [1])
-    """Steps whose errors are listed by themselves."""
-    max_trajectories: int | None = Limits(default=None, ge=1)
-    """Only the first so many of each dataset."""
-    sources: list[SourceSection] = Limits(min_length=1)
-    """Datasets; of each, the held-out split counts."""
 
 
 def _fields(source: SourceSection) -> tuple[str, ...] | None:
@@ -43,16 +24,68 @@ def _fields(source: SourceSection) -> tuple[str, ...] | None:
     return None if solved is None else PDES[solved.family](**solved.settings).channel_names
 
 
-def _why_not(
-    source: SourceSection, collection: TrajectoryCollection | None, processor: PDEProcessor, n: int
-) -> str | None:
-    """Why a model cannot be measured on a dataset."""
-    names = _fields(source) if collection is None else collection.read(0, 0, 1).names
-    if unknown := [name for name in names or () if name not in processor.fields]:
-        return f"the model does not know field '{unknown[0]}'"
-    if collection is not None and (found := collection.read(0, 0, 1).grid.num_dims) != n:
-        return f"the model takes {n} space axes, the data have {found}"
-    return None
+def _unknown(names: Sequence[str], processor: PDEProcessor, positional: bool) -> str | None:
+    """Why a model has no channels for fields of these names."""
+    if positional and processor.padding_value is not None:
+        room, found = len(processor.fields), len(names)
+        return f"the model has {room} channels, the data {found}" if found > room else None
+    unknown = next((name for name in names if name not in processor.fields), None)
+    return None if unknown is None else f"the model does not know field '{unknown}'"
+
+
+def _taken(
+    recipe: BenchmarkRecipe, source: BenchmarkSource, processor: PDEProcessor, num_dims: int
+) -> TrajectoryCollection | str:
+    """The trajectories of a dataset, or why the model cannot be measured on them."""
+    if source.missing():
+        return f"no such file or folder: {source.path}"
+    if reason := _unknown(_fields(source) or (), processor, recipe.positional):
+        return reason
+    collection = source.open_unseen()
+    head = collection.read(0, 0, 1)
+    named = processor.padding_value is None or not recipe.positional
+    counted = head.names[: source.num_fields] if named else head.names
+    if reason := _unknown(counted, processor, recipe.positional):
+        return reason
+    if head.grid.num_dims != num_dims:
+        return f"the model takes {num_dims} space axes, the data have {head.grid.num_dims}"
+    points = recipe.resolution
+    if points is None or head.grid.shape == (points, points):
+        return collection
+    if head.mask is not None or num_dims != 2:
+        return "only whole planes can be interpolated"
+    return Interpolated(collection, points)
+
+
+def _refuse_empty(
+    recipe: BenchmarkRecipe, sources: Sequence[BenchmarkSource], skipped: Mapping[str, str]
+) -> None:
+    """Say why nothing can be measured."""
+    if all(source.missing() for source in sources):
+        raise DataError(
+            f"benchmark {recipe.name}: none of its {len(sources)} datasets is there",
+            got=f"no {sources[0].path}",
+            do="Say where they are with --set root=FOLDER",
+        )
+    name, reason = next(iter(skipped.items()))
+    raise DataError(
+        f"benchmark {recipe.name} has no dataset for this model",
+        got=f"{name}: {reason}, and {len(skipped) - 1} more",
+        do="Use another benchmark, or --data",
+    )
+
+
+def _own_protocols(
+    protocol: Protocol, sources: Sequence[BenchmarkSource], datasets: Mapping[str, Any]
+) -> dict[str, Protocol]:
+    """Protocols of the datasets, where a source says more than the recipe."""
+    keys = ("num_steps", "max_trajectories", "num_fields")
+    own = {
+        source.name: {key: value for key in keys if (value := getattr(source, key)) is not None}
+        for source in sources
+        if source.name in datasets
+    }
+    return {name: replace(protocol, **values) for name, values in own.items() if values}
 
 
 def run_benchmark(
@@ -79,40 +112,32 @@ def run_benchmark(
         ``skipped`` (dataset to reason), and per dataset ``horizons`` (step to relative L2).
 
     Raises:
-        DataError: The model can take none of the datasets.
+        DataError: The model can take none of the datasets, or none of them is there.
         PdefmError: As the parts say; nothing is written then.
     """
     if Path(out).exists() and not overwrite:
         raise EnvironmentFault(f"{out} exists", do="Choose another --out or pass --overwrite")
+    check_ensemble(recipe.ensemble, recipe.noise)
+    sources = [source.located(recipe.root) for source in recipe.sources]
+    if all(source.missing() for source in sources):
+        _refuse_empty(recipe, sources, {})
     contenders = load_contenders(model, adapter, compare)
     subject = contenders["model"]
     config: Any = subject.model.config
-    datasets: dict[str, TrajectoryCollection] = {}
-    skipped: dict[str, str] = {}
-    for source in recipe.sources:
-        reason = _why_not(source, None, subject.processor, config.num_dims)
-        if reason is None:
-            collection = source.open("valid")
-            reason = _why_not(source, collection, subject.processor, config.num_dims)
-            if reason is None:
-                datasets[source.name] = collection
-        if reason is not None:
-            skipped[source.name] = reason
+    taken = {s.name: _taken(recipe, s, subject.processor, config.num_dims) for s in sources}
+    datasets = {name: data for name, data in taken.items() if not isinstance(data, str)}
+    skipped = {name: reason for name, reason in taken.items() if isinstance(reason, str)}
     if not datasets:
-        name, reason = next(iter(skipped.items()))
-        raise DataError(
-            f"benchmark {recipe.name} has no dataset for this model",
-            got=f"{name}: {reason}, and {len(skipped) - 1} more",
-            do="Use another benchmark, or --data",
-        )
-    protocol = Protocol(
-        history=subject.processor.history,
-        num_steps=recipe.num_steps,
-        start_frame=recipe.start_frame,
-        max_trajectories=recipe.max_trajectories,
+        _refuse_empty(recipe, sources, skipped)
+    protocol = recipe.protocol(subject.processor)
+    results = evaluate(
+        datasets,
+        contenders,
+        protocol,
+        model=describe_model(model, adapter),
+        seed=recipe.seed,
+        own=_own_protocols(protocol, sources, datasets),
     )
-    described = describe_model(model, adapter)
-    results = evaluate(datasets, contenders, protocol, model=described, seed=recipe.seed)
     for entry in results["datasets"].values():
         curve = entry["per_step"]["relative_l2"]["mean"]
         entry["horizons"] = {str(h): curve[h - 1] for h in recipe.horizons if h <= len(curve)}

@@ -9,13 +9,15 @@ from pdefm.data.collection import TrajectoryCollection
 from pdefm.data.open import open_trajectories, present_splits
 from pdefm.data.source import hold_out
 from pdefm.errors import EnvironmentFault, RecipeError
-from pdefm.evaluation.evaluate import BASELINES, Contender, Protocol, evaluate
+from pdefm.evaluation.evaluate import evaluate
 from pdefm.evaluation.evaluate_task import evaluate_task
+from pdefm.evaluation.protocol import BASELINES, Contender, Protocol
 from pdefm.files import write_json_atomic
 from pdefm.hub.folder import ModelFolder
 from pdefm.hub.listing import count_parameters
 from pdefm.hub.load import load_by_name
 from pdefm.hub.resolve import resolve
+from pdefm.hub.rollout import training_noise
 from pdefm.tasks import TASKS
 
 
@@ -88,13 +90,29 @@ def load_contenders(
     Raises:
         RecipeError: Not of that form, or a label that is taken.
     """
-    contenders = {"model": Contender(*load_by_name(model, adapter))}
+    contenders = {
+        "model": Contender(*load_by_name(model, adapter), noise=training_noise(adapter or model))
+    }
     for text in compare:
         label, _, name = text.partition("=")
         if not name or label in {*contenders, *BASELINES}:
             raise RecipeError("--compare takes LABEL=MODEL", got=text, do="Use a label of its own")
-        contenders[label] = Contender(*load_by_name(name))
+        contenders[label] = Contender(*load_by_name(name), noise=training_noise(name))
     return contenders
+
+
+def check_ensemble(ensemble: int, noise: float | None) -> None:
+    """Refuse a perturbation that nothing would be perturbed by.
+
+    Raises:
+        RecipeError: No member, noise without an ensemble, or members without noise.
+    """
+    if ensemble < 1:
+        raise RecipeError("an ensemble needs at least one member", got=ensemble)
+    if noise is not None and ensemble == 1:
+        raise RecipeError("noise is of an ensemble", got=noise, do="Add --ensemble 8, say")
+    if noise is not None and not noise > 0:
+        raise RecipeError("noise must be positive", got=noise, do="Leave it out for the training's")
 
 
 def open_held_out(path: str, adapter: str | None, **options: Any) -> TrajectoryCollection:
@@ -122,6 +140,8 @@ def evaluate_by_name(
     num_steps: int | None = None,
     start_frame: int = 0,
     max_trajectories: int | None = None,
+    ensemble: int = 1,
+    noise: float | None = None,
     seed: int = 0,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -141,7 +161,10 @@ def evaluate_by_name(
         num_steps: Frames to roll out.
         start_frame: First frame of the history.
         max_trajectories: Only the first so many of each dataset.
-        seed: Recorded.
+        ensemble: Members of every forecast; errors are those of their mean.
+        noise: Perturbation of their histories over the RMS of each field; ``None`` is that of each
+            model's training.
+        seed: Of the perturbations; recorded.
         overwrite: Replace an existing file.
 
     Raises:
@@ -150,11 +173,14 @@ def evaluate_by_name(
     if Path(out).exists() and not overwrite:
         raise EnvironmentFault(f"{out} exists", do="Choose another --out or pass --overwrite")
     task = None if adapter is None else read_adapter(resolve(adapter)).task
-    if task is not None and not TASKS[task].forecasts and (compare or num_steps is not None):
+    of_forecasts = compare or num_steps is not None or ensemble > 1 or noise is not None
+    if task is not None and not TASKS[task].forecasts and of_forecasts:
         raise RecipeError(
-            f"--compare and --steps are for forecasts, and the adapter's task is {task}",
+            "--compare, --steps, --ensemble and --noise are for forecasts, and the adapter's task"
+            f" is {task}",
             do="Leave them out",
         )
+    check_ensemble(ensemble, noise)
     contenders = load_contenders(model, adapter, compare)
     names = [Path(path).stem for path in data]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -189,6 +215,8 @@ def evaluate_by_name(
         num_steps=num_steps,
         start_frame=start_frame,
         max_trajectories=max_trajectories,
+        ensemble=ensemble,
+        noise=noise,
     )
     results = evaluate(datasets, contenders, protocol, model=described, seed=seed)
     write_json_atomic(out, results)

@@ -59,6 +59,9 @@ class AssimilationTask(Task):
 
     name = "assimilation"
     options_class = AssimilationOptions
+    definitions = Task.definitions | {
+        "final_relative_l2": "relative_l2 of the last frame, the forecast; mean over fields."
+    }
 
     @property
     def _own(self) -> AssimilationOptions:

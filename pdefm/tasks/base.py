@@ -65,6 +65,13 @@ class Task(ABC):
 
     name: ClassVar[str]
     options_class: ClassVar[type[Section]]
+    definitions: ClassVar[dict[str, str]] = {
+        "relative_l2": "||prediction - target|| / (||target|| + 1e-8) of every frame, L2 norms over"
+        " space; mean over frames and fields.",
+        "vrmse": "sqrt(<(prediction - target)^2> / (<(target - <target>)^2> + 1e-7)) of every"
+        " frame, means over space; mean over frames and fields.",
+    }
+    """What each name in :meth:`metrics` is, in one sentence."""
     forecasts: ClassVar[bool] = False
     """Whether what is predicted are the next frames, so that rollouts make sense."""
 

@@ -1,7 +1,7 @@
 """Inverse problems: from observed trajectories to parameters or a coefficient of the equation."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from pydantic import Field as Limits
@@ -75,6 +75,11 @@ class InverseTask(Task):
 
     name = "inverse"
     options_class = InverseOptions
+    definitions: ClassVar[dict[str, str]] = {
+        "relative_l2": "|median - theta| / |theta|, mean over the parameters; of a coefficient"
+        " field ||prediction - target|| / (||target|| + 1e-8), L2 norms over space.",
+        "coverage": "Share of the parameters inside the 90 % interval; 0.9 is right.",
+    }
 
     @property
     def _own(self) -> InverseOptions:

@@ -74,6 +74,10 @@ class SuperResolutionTask(Task):
 
     name = "super_resolution"
     options_class = SuperResolutionOptions
+    definitions = Task.definitions | {
+        "lost_relative_l2": "relative_l2 of the part of the fields that the coarse grid does not"
+        " see; mean over frames and fields."
+    }
 
     @property
     def num_target_frames(self) -> int:

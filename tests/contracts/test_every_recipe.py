@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from pdefm.config import LAUNCHERS, Section, dump_recipe, find_recipe, load_recipe, recipes_folder
-from pdefm.hub.benchmark import BenchmarkRecipe
+from pdefm.hub.benchmark_recipe import BenchmarkRecipe
 from pdefm.models.mixers import MIXERS
 from pdefm.pdes import PDES
 from pdefm.tasks import TASKS
@@ -75,7 +75,8 @@ def test_what_it_names_exists(name):
     families = [s.generate.family for s in sources if s.generate is not None]
     assert set(families) <= set(PDES)
     if isinstance(recipe, BenchmarkRecipe):
-        assert max(recipe.horizons) <= (recipe.num_steps or 1)
+        steps = [source.num_steps or recipe.num_steps or 1 for source in recipe.sources]
+        assert max(recipe.horizons) <= max(steps)
         return
     assert recipe.train.warmup_steps < recipe.train.max_steps
     assert recipe.train.global_batch_size % recipe.train.micro_batch_size == 0

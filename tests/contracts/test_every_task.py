@@ -81,6 +81,7 @@ def test_metrics_are_finite_and_one_value_a_sample(name):
     prepared = task.prepare(task_batch(name, mask=holed_mask()))
     metrics = task.metrics(task.predict(adapted_model(name), prepared), prepared)
     assert metrics
+    assert all(task.definitions[metric].endswith(".") for metric in metrics)
     for values in metrics.values():
         assert values.shape == (2,)
         assert values.isfinite().all()

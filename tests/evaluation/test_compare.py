@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from pdefm.errors import DataError, RecipeError
-from pdefm.evaluation.compare import bootstrap_interval, compare, read_results
+from pdefm.evaluation.compare import (
+    bootstrap_interval,
+    compare,
+    compare_within,
+    equal_bit_for_bit,
+    read_results,
+)
 
 
 def content(values, **changes):
@@ -48,6 +54,60 @@ def test_the_interval_covers_the_true_mean_as_often_as_it_says():
     ends = [bootstrap_interval(random.normal(0.3, 1.0, 30), num_resamples=500) for _ in range(300)]
     covered = np.mean([low < 0.3 < high for low, high in ends])
     assert 0.89 < covered < 0.98
+
+
+@pytest.mark.parametrize("count", [2, 5, 8])
+def test_the_interval_covers_as_often_for_a_handful_of_trajectories(count):
+    random = np.random.default_rng(4)
+    samples = random.normal(0.3, 1.0, (400, count))
+    ends = [bootstrap_interval(sample, num_resamples=400) for sample in samples]
+    covered = np.mean([low < 0.3 < high for low, high in ends])
+    assert 0.91 < covered < 0.99
+
+
+def test_of_a_metric_where_higher_is_better_the_higher_one_is():
+    long, short = errors(1.0), errors()
+    one, other = content(long), content(short)
+    for results, values in ((one, long), (other, short)):
+        results["datasets"]["lake"]["per_trajectory"]["correlation_time"] = list(values)
+    found = compare(one, other, metric="correlation_time")["datasets"]["lake"]
+    assert found["verdict"] == "A is better"
+    assert compare(one, other)["datasets"]["lake"]["verdict"] == "B is better"
+    with pytest.raises(RecipeError, match="spread_skill has no better and worse"):
+        compare(one, other, metric="spread_skill")
+
+
+def test_what_belongs_to_a_model_may_differ_but_not_what_is_predicted():
+    one, other = content(errors()), content(errors(0.01, 0.005))
+    other["protocol"] |= {"horizon": 4, "ensemble": 8, "noise": {"model": 0.02}}
+    assert compare(one, other)["datasets"]["lake"]["verdict"] == "A is better"
+    other["protocol"]["datasets"] = {"lake": {"num_fields": 1}}
+    with pytest.raises(RecipeError, match="different protocols: datasets"):
+        compare(one, other)
+
+
+def test_equal_bit_for_bit_leaves_out_times_and_the_command_only():
+    one = content([0.1, 0.2]) | {"created": "now", "command": "a", "wall_time_seconds": {}}
+    other = content([0.1, 0.2]) | {"created": "later", "command": "b"}
+    assert equal_bit_for_bit(one, other)
+    assert compare(one, other)["equal_bit_for_bit"]
+    assert not equal_bit_for_bit(one, other | {"seed": 1})
+    assert not equal_bit_for_bit(one, content([0.1, np.nextafter(0.2, 1)]))
+
+
+def test_one_result_is_compared_with_its_own_baselines_on_every_dataset():
+    results = content(errors())
+    baseline = {"relative_l2": 1.0, "per_trajectory": {"relative_l2": list(errors(0.3))}}
+    results["datasets"]["lake"]["baselines"] = {"persistence": baseline, "mean": {"vrmse": 1.0}}
+    results["datasets"]["sea"] = results["datasets"]["lake"]
+    found = compare_within(results)
+    assert set(found) == {"persistence"}
+    assert set(found["persistence"]["datasets"]) == {"lake", "sea"}
+    assert found["persistence"]["datasets"]["sea"]["verdict"] == "A is better"
+    results["datasets"]["lake"]["baselines"] = {}
+    results["datasets"].pop("sea")
+    with pytest.raises(DataError, match="nothing beside the model"):
+        compare_within(results)
 
 
 def test_two_runs_say_the_same():

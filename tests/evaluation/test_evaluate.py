@@ -12,7 +12,9 @@ from pdefm.data.collection import MemoryCollection
 from pdefm.data.trajectory import Source, Trajectory
 from pdefm.domain import Grid
 from pdefm.errors import DataError, EnvironmentFault, ModelError, RecipeError
-from pdefm.evaluation.evaluate import Contender, Protocol, evaluate, evaluate_dataset
+from pdefm.evaluation.compare import equal_bit_for_bit, read_results
+from pdefm.evaluation.evaluate import evaluate, evaluate_dataset
+from pdefm.evaluation.protocol import Contender, Protocol
 from pdefm.hub.evaluation import evaluate_by_name
 from pdefm.metrics import METRICS
 from pdefm.models.loading import load_model
@@ -169,10 +171,15 @@ def test_two_evaluations_give_the_same_file(tiny_run, air, tmp_path):
     path, options = air
     texts = []
     for name in ("a.json", "b.json"):
-        evaluate_by_name(str(tiny_run.folder), None, [path], tmp_path / name, options=options)
-        lines = (tmp_path / name).read_text().splitlines()
-        texts.append([line for line in lines if '"created"' not in line])
+        evaluate_by_name(
+            str(tiny_run.folder), None, [path], tmp_path / name, options=options, ensemble=2
+        )
+        content = json.loads((tmp_path / name).read_text())
+        for key in ("created", "command", "wall_time_seconds"):
+            assert content.pop(key)
+        texts.append(json.dumps(content))
     assert texts[0] == texts[1]
+    assert equal_bit_for_bit(*(read_results(tmp_path / name) for name in ("a.json", "b.json")))
     results = json.loads((tmp_path / "a.json").read_text())
     assert set(results["datasets"]) == {"air"}
     assert results["model"]["num_parameters"] == tiny_run.summary["num_parameters"]

@@ -54,6 +54,8 @@ def test_the_numbers_are_those_of_the_task(monkeypatch):
     entry = results["datasets"]["lake"]
     for name, values in expected.items():
         assert entry["metrics"][name] == pytest.approx(float(values.detach().mean()), rel=1e-5)
+    assert entry["metrics"].keys() == results["definitions"].keys()
+    assert set(results["wall_time_seconds"]["datasets"]) == {"lake"}
     assert set(entry["baselines"]) == {"mean"}
     assert (entry["num_trajectories"], entry["num_frames"]) == (5, 3)
     assert results["protocol"]["task_options"]["parameters"] == ["viscosity"]

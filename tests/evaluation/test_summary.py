@@ -7,6 +7,7 @@ from pdefm.evaluation.summary import (
     losing_datasets,
     number_rows,
     protocol_sentence,
+    provenance,
     summary_sentences,
 )
 from tests.evaluation.report_inputs import results
@@ -72,3 +73,14 @@ def test_the_protocol_is_said_in_words():
     assert "predicts all later frames" in protocol_sentence(content)
     content["protocol"] |= {"num_steps": 1}
     assert "own output" not in protocol_sentence(content)
+
+
+def test_an_ensemble_and_steps_of_each_dataset_are_said_in_the_protocol():
+    found = results()
+    found["protocol"] |= {"ensemble": 8, "noise": {"model": 0.02}}
+    found["protocol"]["datasets"] = {"waves": {"num_steps": 4}}
+    said = protocol_sentence(found)
+    assert "as many of the later frames as its dataset is measured on" in said
+    assert "8 times, from histories perturbed by 0.02 of each field's RMS" in said
+    found["wall_time_seconds"] = {"total": 12.345, "datasets": {}}
+    assert provenance(found)["wall time"] == "12.3 s"
