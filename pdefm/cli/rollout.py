@@ -56,7 +56,12 @@ def rollout(
         typer.Option(help="flag or stop where energy, range or conserved means go wrong."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the perturbations.")] = 0,
-    field: Annotated[str | None, typer.Option(help="Field of the animation.")] = None,
+    speed: Annotated[
+        bool, typer.Option(help="Also time the solver that made the data, if they say which.")
+    ] = True,
+    field: Annotated[
+        str | None, typer.Option(help="Field that is shown; default first (film) or all (.png).")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="train, valid or test.")] = None,
     format: Format = "auto",
     trust: Trust = False,
@@ -70,7 +75,10 @@ def rollout(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Predict further frames in physical units: .hdf5 (The Well), .nc, .gif beside the truth, .png.
+    """Predict further frames in physical units: .hdf5 (The Well), .nc, .gif, .mp4 or .png.
+
+    Pictures show truth, prediction and error. Frames are written as they come, so that --steps
+    may be any number.
 
     Example: pdefm rollout --model runs/smoke --data data/gray_scott --steps 8 --out rollout.gif
     """
@@ -96,6 +104,7 @@ def rollout(
         ensemble=ensemble,
         noise=noise,
         check=check,
+        speed=speed,
         seed=seed,
         field=field,
         split=split,
@@ -119,6 +128,8 @@ def rollout(
             f"{ensemble} members at noise {report['noise']:g}: spread over error"
             f" {spread[0]:.2f} at step 1, {spread[-1]:.2f} at step {len(spread)} (1 is honest)"
         )
+    if "speed" in report:
+        print_lines(report["speed"]["is"])
     print_lines(*report.get("checks", []))
     if check and not report["checks"]:
         print_lines("checks: energy, range and conserved means stay within their bounds")

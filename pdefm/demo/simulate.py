@@ -18,6 +18,7 @@ from pdefm.data.trajectory import Trajectory
 from pdefm.demo.choices import Choice, free_parameters, why_not
 from pdefm.errors import DataError, RecipeError
 from pdefm.evaluation.rollout import rollout_ensemble
+from pdefm.evaluation.speed import Speed
 from pdefm.metrics import relative_l2
 from pdefm.models.processing_pde import PDEProcessor
 
@@ -68,17 +69,15 @@ class Run:
 
     def speed(self) -> str:
         """Wall times in words; of the solver, drawing the initial state is part of it."""
-        model = self.model_seconds / self.num_steps
-        words = f"Model: {self.model_seconds:.3g} s for {self.num_steps} steps"
-        if self.solver_seconds is None:
-            return f"{words}. The data came from a file, so there is no solver to compare with."
-        frames = self.truth.num_frames - 1
-        ratio = self.solver_seconds / frames / model
-        faster = f"{ratio:.3g} times faster" if ratio >= 1 else f"{1 / ratio:.3g} times slower"
-        return (
-            f"Solver: {self.solver_seconds:.3g} s for {frames} steps. {words}. Per step the model"
-            f" is {faster}, both on this machine with one thread; a model's first run also warms"
-            " it up."
+        return str(
+            Speed(
+                self.model_seconds,
+                self.num_steps,
+                num_threads=1,
+                solver_seconds=self.solver_seconds,
+                solver_steps=self.truth.num_frames - 1,
+                unknown="The data came from a file, so there is no solver to compare with.",
+            )
         )
 
 

@@ -1,4 +1,4 @@
-"""A rollout as an animated GIF: truth, prediction and error side by side."""
+"""A rollout in motion, as GIF or MP4: truth, prediction and error side by side."""
 
 from collections.abc import Callable, Mapping
 from io import BytesIO
@@ -17,6 +17,7 @@ from pdefm.evaluation.panels import (
     picture_ratio,
 )
 from pdefm.evaluation.plots import LINE_COLOURS, TRUTH_COLOUR, new_figure
+from pdefm.evaluation.video import write_film
 from pdefm.files import write_bytes_atomic
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_FRAMES = 60
+FRAMES_PER_SECOND = 8
 Update = Callable[[int], None]
 
 
@@ -47,7 +49,7 @@ def _pictures(truth: Trajectory, comparison: Comparison, label: str) -> tuple["F
         extend = comparison.scale.extend(np.stack([comparison.truth, prediction]))
         add_colour_bar(figure, axes_row[1].images[0], axes_row[:2], extend, label)
         extend = comparison.error_scale.extend(error)
-        add_colour_bar(figure, axes_row[2].images[0], axes_row[2:], extend, "error")
+        add_colour_bar(figure, axes_row[2].images[0], axes_row[2:], extend, f"error, {label}")
 
     def update(frame: int) -> None:
         for image, values in moving:
@@ -139,11 +141,24 @@ def _encode(images: list["Image"], palette: "Image", fps: int) -> bytes:
     return buffer.getvalue()
 
 
+def _draw(
+    truth: Trajectory, predictions: Mapping[str, Trajectory], field: str, time_unit: str
+) -> tuple[list["Image"], Comparison]:
+    """A picture of each time that all predictions cover, thinned to at most 60."""
+    covered = common_frames(truth, predictions)
+    frames = covered[:: -(-len(covered) // MAX_FRAMES)]
+    comparison = Comparison.between(truth, predictions, field, frames)
+    draw = _lines if truth.grid.num_dims == 1 else _pictures
+    figure, update = draw(truth, comparison, field_label(truth, field))
+    labels = [time_label(float(truth.times[frame]), time_unit) for frame in frames]
+    return _render(figure, update, labels), comparison
+
+
 def gif_bytes(
     truth: Trajectory,
     predictions: Mapping[str, Trajectory],
     field: str,
-    fps: int = 8,
+    fps: int = FRAMES_PER_SECOND,
     *,
     time_unit: str = "",
 ) -> bytes:
@@ -152,13 +167,8 @@ def gif_bytes(
     Raises:
         DataError: No such field, no prediction, or no common time.
     """
-    covered = common_frames(truth, predictions)
-    frames = covered[:: -(-len(covered) // MAX_FRAMES)]
-    comparison = Comparison.between(truth, predictions, field, frames)
-    draw = _lines if truth.grid.num_dims == 1 else _pictures
-    figure, update = draw(truth, comparison, field_label(truth, field))
-    labels = [time_label(float(truth.times[frame]), time_unit) for frame in frames]
-    return _encode(_render(figure, update, labels), _palette(comparison), fps)
+    images, comparison = _draw(truth, predictions, field, time_unit)
+    return _encode(images, _palette(comparison), fps)
 
 
 def write_gif(
@@ -166,7 +176,7 @@ def write_gif(
     truth: Trajectory,
     predictions: Mapping[str, Trajectory],
     field: str,
-    fps: int = 8,
+    fps: int = FRAMES_PER_SECOND,
     *,
     time_unit: str = "",
 ) -> Path:
@@ -188,4 +198,27 @@ def write_gif(
         EnvironmentFault: The file cannot be written.
     """
     write_bytes_atomic(path, gif_bytes(truth, predictions, field, fps, time_unit=time_unit))
+    return Path(path)
+
+
+def write_mp4(
+    path: str | Path,
+    truth: Trajectory,
+    predictions: Mapping[str, Trajectory],
+    field: str,
+    fps: int = FRAMES_PER_SECOND,
+    *,
+    time_unit: str = "",
+) -> Path:
+    """Write the frames of :func:`write_gif` as an H.264 film; arguments as there.
+
+    Returns:
+        The path.
+
+    Raises:
+        DataError: No such field, no prediction, or no common time.
+        EnvironmentFault: The file cannot be written, or the extra ``video`` is not installed.
+    """
+    images, _ = _draw(truth, predictions, field, time_unit)
+    write_film(path, images, fps)
     return Path(path)

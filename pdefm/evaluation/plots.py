@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito, "Color Universal Design" (2008), without the yellow that fades on white.
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))  # when the colours are used up
 TRUTH_COLOUR = "#000000"
 DOTS_PER_INCH = 150
 PERSISTENCE = "persistence"
@@ -52,7 +53,8 @@ def line_style(label: str, position: int) -> dict[str, Any]:
     """Colour and dashes of a curve; persistence is always dashed grey."""
     if label == PERSISTENCE:
         return {"color": "0.45", "linestyle": "--"}
-    return {"color": LINE_COLOURS[position % len(LINE_COLOURS)], "linestyle": "-"}
+    dashes = DASHES[position // len(LINE_COLOURS) % len(DASHES)]
+    return {"color": LINE_COLOURS[position % len(LINE_COLOURS)], "linestyle": dashes}
 
 
 def _series(lines: Sequence[Mapping[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
@@ -98,11 +100,11 @@ def _draw_validation(axes: "Axes", lines: Sequence[Mapping[str, Any]]) -> None:
         axes.plot(
             steps,
             errors,
-            color=LINE_COLOURS[position % len(LINE_COLOURS)],
             marker="o",
             markersize=4.5,
             linewidth=0.8,
             label=f"validation, {source}",
+            **line_style(source, position),
         )
 
 
@@ -122,7 +124,7 @@ def loss_curves(metrics_lines: Sequence[Mapping[str, Any]]) -> "Figure":
     lower.plot(steps, rate, color="0.35", linewidth=1.4)
     upper.set_yscale("log")
     upper.set_ylabel("loss, relative L2 error")
-    upper.legend(frameon=False, fontsize=9)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=9)
     lower.set_ylim(bottom=0)
     lower.set_ylabel("learning rate")
     lower.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
@@ -140,18 +142,18 @@ def mixture_shares(metrics_lines: Sequence[Mapping[str, Any]]) -> "Figure":
         metrics_lines: Rows of ``metrics.jsonl``.
     """
     rows = [line for line in metrics_lines if line.get("shares")]
-    names = list(dict.fromkeys(name for line in rows for name in line["shares"]))
+    names = sorted({name for line in rows for name in line["shares"]})
     steps = [line["step"] for line in rows]
-    figure = new_figure(7.2, 2.6)
+    figure = new_figure(10.4, 2.8)
     axes = figure.subplots()
-    for position, name in enumerate(names):
+    for position, name in enumerate(names, start=1):  # the colours of the validation errors
         values = [line["shares"].get(name, 0.0) for line in rows]
-        axes.plot(steps, values, label=_label_of(name), **line_style(name, position))
+        axes.plot(steps, values, label=name, **line_style(name, position))
     axes.set_ylim(0, None)
-    axes.set_xlabel("step")
+    axes.set_xlabel("optimizer step")
     axes.set_ylabel("share of samples")
     _tidy(axes)
-    figure.legend(loc="outside right upper", frameon=False)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=9)
     return figure
 
 

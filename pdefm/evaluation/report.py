@@ -44,6 +44,7 @@ class Example(NamedTuple):
     field: str
     truth: Trajectory
     predictions: dict[str, Trajectory]
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class ReportInput:
     title: str
     results: Sequence[Mapping[str, Any]]
     runs: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
-    examples: Sequence[Example | tuple[str, str, Trajectory, dict[str, Trajectory]]] = ()
+    examples: Sequence[Example | tuple[Any, ...]] = ()
     subtitle: str = ""
     notes: Sequence[str] = ()
     time_unit: str = ""
@@ -123,7 +124,7 @@ def _error_picture(report: ReportInput, results: Mapping[str, Any], dataset: str
 
 
 def _example_pictures(report: ReportInput, example: Example) -> list[Picture]:
-    dataset, name, truth, predictions = example
+    dataset, name, truth, predictions, _ = example
     frames = common_frames(truth, predictions)
     unit = report.time_unit
     cut = " (central slice)" if truth.grid.num_dims == 3 else ""
@@ -163,14 +164,13 @@ def _dataset_section(
     }
     examples = [Example(*each) for each in report.examples if each[0] == dataset]
     pictures = [_error_picture(report, results, dataset)] if "per_step" in entry else []
-    for example in examples:
-        pictures += _example_pictures(report, example)
     return {
         "name": dataset,
         "facts": {label: text for label, text in facts.items() if text},
         "columns": [METRIC_NAMES[name] for name in shown_metrics(results, dataset)],
         "rows": number_rows(results, dataset),
         "pictures": pictures,
+        "examples": [(each.title, _example_pictures(report, each)) for each in examples],
     }
 
 

@@ -81,6 +81,8 @@ def rollout(
 ) -> Trajectory:
     """Continue a trajectory from its last ``history`` frames.
 
+    For rollouts that do not fit into memory, :func:`stream_rollout` yields one frame at a time.
+
     Args:
         model: From ``AutoModel.from_pretrained`` or ``load_adapter``.
         processor: Its processor.
@@ -128,31 +130,28 @@ def perturbed_histories(
     return history + noise_fraction * sample_mean(history.square(), mask).sqrt() * draw
 
 
-def rollout_ensemble(
+def stream_rollout(
     model: nn.Module,
     processor: PDEProcessor,
     trajectory: Trajectory,
     num_steps: int,
-    num_members: int,
+    num_members: int = 1,
     *,
-    noise_fraction: float = NOISE_FRACTION,
+    noise_fraction: float = 0.0,
     seed: int = 0,
-    advance: Callable[[int], None] | None = None,
-) -> list[Trajectory]:
-    """Rollouts from perturbed histories ``u + eps rms(u) N(0, 1)``, as in training.
+) -> Iterator[Float[Tensor, "member channel *space"]]:
+    """Frames that follow a trajectory, one by one, in physical units; memory does not grow.
+
+    Members start from perturbed histories ``u + eps rms(u) N(0, 1)``, as in training.
 
     Args:
         model: From ``AutoModel.from_pretrained`` or ``load_adapter``.
         processor: Its processor.
         trajectory: At least ``processor.min_history`` frames, in physical units.
         num_steps: Frames to predict.
-        num_members: Rollouts.
+        num_members: Rollouts side by side.
         noise_fraction: Deviation of the perturbation over the RMS of each field in the history.
         seed: Of the perturbations.
-        advance: Called with 1 after every step.
-
-    Returns:
-        One trajectory a member, in physical units, at the times that follow.
 
     Raises:
         DataError: Too few frames, no step, no member, or non-finite values in the history.
@@ -169,11 +168,12 @@ def rollout_ensemble(
     mask = None if trajectory.mask is None else trajectory.mask[None]
     if noise_fraction:
         history = perturbed_histories(history, num_members, noise_fraction, mask=mask, seed=seed)
+    else:
+        history = history.expand(num_members, *history.shape[1:])
     conditions = {
         key: _repeated(value, num_members) for key, value in inputs.items() if key in CONDITIONS
     }
-    frames = []
-    for frame in rollout_frames(
+    frames = rollout_frames(
         model,
         processor,
         history.to(device),
@@ -182,12 +182,56 @@ def rollout_ensemble(
         mask=None if mask is None else mask.expand(num_members, *mask.shape[1:]).to(device),
         periodic=periodic_axes(trajectory.boundary),
         conditions=to_device(conditions, device),
+    )
+    return (frame.cpu() for frame in frames)
+
+
+def rollout_times(trajectory: Trajectory, num_steps: int) -> Float[Tensor, " time"]:
+    """Times of the frames that follow a trajectory."""
+    steps = torch.arange(1, num_steps + 1, dtype=trajectory.times.dtype)
+    return trajectory.times[-1] + steps * (trajectory.dt or 1.0)
+
+
+def rollout_ensemble(
+    model: nn.Module,
+    processor: PDEProcessor,
+    trajectory: Trajectory,
+    num_steps: int,
+    num_members: int,
+    *,
+    noise_fraction: float = NOISE_FRACTION,
+    seed: int = 0,
+    advance: Callable[[int], None] | None = None,
+) -> list[Trajectory]:
+    """All frames of :func:`stream_rollout`, whose arguments and errors these are.
+
+    Args:
+        model: From ``AutoModel.from_pretrained`` or ``load_adapter``.
+        processor: Its processor.
+        trajectory: At least ``processor.min_history`` frames, in physical units.
+        num_steps: Frames to predict.
+        num_members: Rollouts.
+        noise_fraction: Deviation of the perturbation over the RMS of each field in the history.
+        seed: Of the perturbations.
+        advance: Called with 1 after every step.
+
+    Returns:
+        One trajectory a member, in physical units, at the times that follow.
+    """
+    frames = []
+    for frame in stream_rollout(
+        model,
+        processor,
+        trajectory,
+        num_steps,
+        num_members,
+        noise_fraction=noise_fraction,
+        seed=seed,
     ):
-        frames.append(frame.cpu())
+        frames.append(frame)
         if advance is not None:
             advance(1)
-    steps = torch.arange(1, num_steps + 1, dtype=trajectory.times.dtype)
-    times = trajectory.times[-1] + steps * (trajectory.dt or 1.0)
+    times = rollout_times(trajectory, num_steps)
     source = Source(f"rollout of {trajectory.source}")
     return [
         replace(trajectory, fields=member, times=times, source=source)

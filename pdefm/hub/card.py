@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 MARKER = "<!-- Rendered by pdefm from the files beside it. Edit prose.md and render again. -->"
 LICENSE = "apache-2.0"
+HUB_DATASET = re.compile(rf"hf://datasets/({REPOSITORY.pattern})(?=[@/?]|$)")
 RECIPE_KEYS = (
     "max_steps",
     "global_batch_size",
@@ -91,7 +92,8 @@ class CardParts:
 
         Args:
             folder: Model or adapter folder.
-            name: Hub id; by default the name of the folder.
+            name: Hub id; by default ``model_name`` in the metadata of ``prose.md``, else the name
+                of the folder.
             prose_from: Another folder of the same model, whose prose counts too.
 
         Raises:
@@ -112,7 +114,7 @@ class CardParts:
         prose = _first_file(places, "prose.md")
         metadata, text = _split_front_matter(prose) if prose else ({}, "")
         return cls(
-            name=name or (folder if run is None else run).resolve().name,
+            name=name or metadata.get("model_name") or (run or folder).resolve().name,
             processor=read_json(folder / PROCESSOR),
             config={} if is_adapter else read_json(folder / CONFIG),
             adapter=adapter,
@@ -178,6 +180,13 @@ def _evaluations(parts: CardParts) -> list[Any]:
     ]
 
 
+def hub_datasets(parts: CardParts) -> list[str]:
+    """Datasets of the Hub that the training read; the Hub links no others."""
+    origins = [each["origin"] for each in (parts.training or {}).get("datasets", [])]
+    found = [match[1] for origin in origins if (match := HUB_DATASET.match(str(origin)))]
+    return list(dict.fromkeys(found))
+
+
 def card_metadata(parts: CardParts) -> "ModelCardData":
     """Metadata for the Hub: what ``prose.md`` gives wins, the rest follows from the files."""
     from huggingface_hub import ModelCardData
@@ -188,6 +197,8 @@ def card_metadata(parts: CardParts) -> "ModelCardData":
         "license": LICENSE,
         "tags": tags + (["adapter"] if parts.adapter else []),
     }
+    if datasets := hub_datasets(parts):
+        own["datasets"] = datasets
     if parts.adapter and REPOSITORY.fullmatch(base_label(parts.adapter)):
         own |= {"base_model": base_label(parts.adapter), "base_model_relation": "adapter"}
     if evaluations := _evaluations(parts):

@@ -122,14 +122,14 @@ def _examples(
     errors = entry["per_trajectory"]["relative_l2"]
     comparable = [float("inf") if error is None else error for error in errors]
     order = sorted(range(len(errors)), key=comparable.__getitem__)
-    chosen = {"best": order[0], "worst": order[-1]} if len(order) > 1 else {"only": order[0]}
+    last = {"Worst": order[-1]} if len(order) > 1 else {}
     examples = []
-    for label, index in chosen.items():
+    for label, index in ({"Best": order[0]} | last).items():
         truth = _window(collection, index, protocol, entry["num_steps"])
         history = truth.frames(0, protocol["history"])
         prediction = rollout(model, processor, history, entry["num_steps"])
-        words = f"{label} of {len(order)} (relative L2 {comparable[index]:.3g})"
-        examples.append(Example(name, truth.names[0], truth, {words: prediction}))
+        title = f"{label} of {len(order)} trajectories: relative L2 error {comparable[index]:.3g}"
+        examples.append(Example(name, truth.names[0], truth, {"prediction": prediction}, title))
     return examples
 
 

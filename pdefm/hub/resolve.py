@@ -5,7 +5,13 @@ from pathlib import Path
 import pdefm
 from pdefm.data.cache import cache_folder
 from pdefm.errors import ModelError
-from pdefm.hub.folder import ADAPTER_CONFIG, CONFIG, CONTRACT_PATTERNS, find_model_folder
+from pdefm.hub.folder import (
+    ADAPTER_CONFIG,
+    CONFIG,
+    CONTRACT_PATTERNS,
+    ModelFolder,
+    find_model_folder,
+)
 from pdefm.registry import nearest_name_hint
 from pdefm.repositories import REPOSITORY, download_matching
 
@@ -22,13 +28,21 @@ def embedded_folders() -> list[Path]:
 
 
 def local_models() -> dict[str, Path]:
-    """Name to folder of every published or shipped model; a published one hides a shipped one."""
-    found: dict[str, Path] = {}
-    for parent in (models_folder(), *embedded_folders()):
-        configs = [*parent.glob(f"*/{CONFIG}"), *parent.glob(f"*/{ADAPTER_CONFIG}")]
-        for config in sorted(configs):
-            found.setdefault(config.parent.name, config.parent)
+    """Name to folder of every published or shipped model; a published one hides a shipped one.
+
+    A shipped card without weights is no model.
+    """
+    found = _folders_with_config(models_folder())
+    for parent in embedded_folders():
+        for name, folder in _folders_with_config(parent).items():
+            if any(path.is_file() for path in ModelFolder(folder).weight_files):
+                found.setdefault(name, folder)
     return found
+
+
+def _folders_with_config(parent: Path) -> dict[str, Path]:
+    configs = [*parent.glob(f"*/{CONFIG}"), *parent.glob(f"*/{ADAPTER_CONFIG}")]
+    return {config.parent.name: config.parent for config in sorted(configs)}
 
 
 def _is_path(name: str) -> bool:

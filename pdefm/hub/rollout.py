@@ -1,37 +1,36 @@
 """Rollout of a model and data given by name, into a file that its suffix describes."""
 
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from pdefm.adapters import read_adapter
+from pdefm.data.collection import TrajectoryCollection
 from pdefm.data.open import open_trajectories
-from pdefm.data.trajectory import Trajectory
-from pdefm.errors import DataError, EnvironmentFault, NumericalError, RecipeError
-from pdefm.evaluation.rollout import NOISE_FRACTION, rollout_ensemble
-from pdefm.evaluation.rollout_checks import broken_rules, check_rollout
+from pdefm.data.solved_again import find_sample
+from pdefm.data.trajectory import Source, Trajectory
+from pdefm.errors import DataError, NumericalError, RecipeError
+from pdefm.evaluation.fields import channel_index
+from pdefm.evaluation.rollout import NOISE_FRACTION, rollout_times, stream_rollout
+from pdefm.evaluation.rollout_checks import RolloutCheck, broken_rules
+from pdefm.evaluation.speed import speed_of
 from pdefm.hub.folder import ADAPTER_CONFIG, TRAINING, read_json
 from pdefm.hub.load import load_by_name
 from pdefm.hub.resolve import resolve
+from pdefm.hub.rollout_output import AddFrame, check_out, rollout_output
 from pdefm.metrics import relative_l2
 from pdefm.models.processing_pde import PDEProcessor
 from pdefm.progress import progress
 from pdefm.rollout_metrics import spread_skill
 from pdefm.tasks import TASKS
 
-SUFFIXES = (".hdf5", ".h5", ".nc", ".gif", ".png")
-
-
-def _check_out(out: Path, overwrite: bool) -> None:
-    if out.suffix not in SUFFIXES:
-        raise RecipeError(
-            "--out has an unknown suffix", got=out.name, do=f"Use one of {', '.join(SUFFIXES)}"
-        )
-    if out.exists() and not overwrite:
-        raise EnvironmentFault(f"{out} exists", do="Choose another --out or pass --overwrite")
+BLOCK = 64
+"""Frames of the truth that are read at a time."""
 
 
 def _check_forecasts(adapter: str) -> None:
@@ -44,38 +43,28 @@ def _check_forecasts(adapter: str) -> None:
         )
 
 
-def _history(trajectory: Trajectory, start_frame: int, processor: PDEProcessor) -> Trajectory:
-    """The frames that the rollout starts from; -1 means the last ones."""
-    first = trajectory.num_frames - processor.history if start_frame < 0 else start_frame
-    stop = first + processor.history
-    if first < 0 or stop > trajectory.num_frames:
+def _first_frame(
+    collection: TrajectoryCollection, index: int, start_frame: int, processor: PDEProcessor
+) -> int:
+    """First frame of the history that the rollout starts from; -1 means the last ones."""
+    num_frames = collection.num_frames(index)
+    first = num_frames - processor.history if start_frame < 0 else start_frame
+    if first < 0 or first + processor.history > num_frames:
         raise DataError(
-            f"{trajectory.source}: the model needs {processor.history} frames from frame {first}",
-            got=f"{trajectory.num_frames} frames",
+            f"{collection.path}[{index}]: the model needs {processor.history} frames from frame"
+            f" {first}",
+            got=f"{num_frames} frames",
             do="Give longer trajectories or an earlier --start-frame",
         )
-    return trajectory.frames(first, stop)
+    return first
 
 
-def _write(out: Path, truth: Trajectory, members: list[Trajectory], field: str) -> None:
-    mean = torch.stack([member.fields for member in members]).mean(0)
-    prediction = replace(members[0], fields=mean)
-    if out.suffix == ".gif":
-        from pdefm.evaluation.animation import write_gif
-
-        write_gif(out, truth, {"prediction": prediction}, field)
-    elif out.suffix == ".png":
-        from pdefm.data.picture import draw_frames
-
-        draw_frames(prediction, out)
-    elif out.suffix == ".nc":
-        from pdefm.data.formats.netcdf_writer import write_netcdf
-
-        write_netcdf(out, members)
-    else:
-        from pdefm.data.formats.well_writer import write_well
-
-        write_well(out, members, dataset_name="rollout")
+def _truth_frames(
+    collection: TrajectoryCollection, index: int, start: int, stop: int
+) -> Iterator[Float[Tensor, "channel *space"]]:
+    """Frames of the data one by one, read in blocks."""
+    for first in range(start, stop, BLOCK):
+        yield from collection.read(index, first, min(first + BLOCK, stop)).fields
 
 
 def rollout_by_name(
@@ -95,20 +84,21 @@ def rollout_by_name(
     ensemble: int = 1,
     noise: float | None = None,
     check: str | None = None,
+    speed: bool = True,
     seed: int = 0,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Roll out one trajectory and write the predicted frames.
+    """Roll out one trajectory and write the predicted frames as they come; none is kept.
 
     Args:
         model: Name of the model.
         adapter: Its adapter.
         data: File or folder that holds the history.
-        out: ``.hdf5`` (The Well's layout), ``.nc``, ``.gif`` or ``.png``.
+        out: ``.hdf5`` (The Well's layout), ``.nc``, ``.gif``, ``.mp4`` or ``.png``.
         num_steps: Frames to predict.
         index: Which trajectory.
         start_frame: First frame of the history; -1 continues from the end of the data.
-        field: Field of the animation; default the first.
+        field: Field of the animation (default the first) or of the picture (default all).
         split: Split of the data.
         format: Format of the data.
         trust: Open the data without looking into them first.
@@ -117,91 +107,129 @@ def rollout_by_name(
             has a trajectory a member.
         noise: Their perturbation over the RMS of each field; ``None`` is that of the training.
         check: ``flag`` says what should not be believed, ``stop`` refuses to write it.
+        speed: Also time the solver that made the data, if they say which one that was.
         seed: Of the perturbations.
         overwrite: Replace an existing file.
 
     Returns:
         ``out``, ``num_steps``, ``times``, ``relative_l2`` of the mean at every step that the data
-        cover, of an ensemble its ``noise`` and ``spread_skill``, and what ``checks`` found.
+        cover, of an ensemble its ``noise`` and ``spread_skill``, what ``checks`` found, and the
+        ``speed`` of the model and of the solver.
 
     Raises:
         PdefmError: As the parts say; nothing is written then.
     """
     out = Path(out)
-    _check_out(out, overwrite)
+    check_out(out, overwrite)
     collection = open_trajectories(data, format, split=split, trust=trust, **(options or {}))
     if not -len(collection) <= index < len(collection):
         raise DataError("no such trajectory", got=index, do=f"There are {len(collection)}")
     if adapter is not None:
         _check_forecasts(adapter)
     loaded, processor = load_by_name(model, adapter)
-    truth = collection[index]
-    chosen = truth.names[0] if field is None else field
-    history = _history(truth, start_frame, processor)
-    first = int((truth.times <= history.times[-1]).sum())
-    covered = truth.fields[first : first + num_steps]
-    if out.suffix == ".gif" and not len(covered):
-        raise DataError(
-            "an animation shows the prediction beside the truth, and the data end where it starts",
-            got=f"{truth.num_frames} frames",
-            do="Use an earlier --start-frame, or write .png or .hdf5",
-        )
+    first = _first_frame(collection, index, start_frame, processor)
+    after = first + processor.history
+    history = collection.read(index, first, after)
+    if field is not None:
+        channel_index(history, field)
     if noise is None:
         noise = training_noise(adapter or model) if ensemble > 1 else 0.0
-    with progress("rollout", num_steps, unit="steps") as advance:
-        members = rollout_ensemble(
-            loaded,
-            processor,
-            history,
-            num_steps,
-            ensemble,
-            noise_fraction=noise if ensemble > 1 else 0.0,
-            seed=seed,
-            advance=advance,
-        )
+    num_known = max(min(collection.num_frames(index) - after, num_steps), 0)
+    frames = stream_rollout(
+        loaded,
+        processor,
+        history,
+        num_steps,
+        ensemble,
+        noise_fraction=noise if ensemble > 1 else 0.0,
+        seed=seed,
+    )
+    meter = _Meter(history, RolloutCheck(history, processor) if check else None)
+    truth = _truth_frames(collection, index, after, after + num_known)
+    like = _without_memory(history, num_steps)
+    fields = [field] if field else list(history.names)
+    with rollout_output(out, like, ensemble, num_known, fields) as add:
+        meter.follow(frames, truth, num_steps, add, stop=check == "stop")
     report: dict[str, Any] = {
         "out": str(out),
         "num_steps": num_steps,
-        "times": members[0].times.tolist(),
-        **_errors(members, covered, truth),
+        "times": like.times.tolist(),
+        **meter.errors,
     }
     if ensemble > 1:
         report |= {"num_members": ensemble, "noise": noise}
-    if check is not None:
-        report["checks"] = _checked(history, members, processor, stop=check == "stop")
-    _write(out, truth, members, chosen)
+    if meter.check is not None:
+        report["checks"] = broken_rules(meter.check.first)
+    if speed:
+        sample = find_sample(collection, index)
+        found = speed_of(meter.seconds, num_steps * ensemble, sample)
+        report |= {"speed": found.report() | {"is": str(found)}}
     return report
 
 
-def _errors(members: list[Trajectory], covered: Tensor, truth: Trajectory) -> dict[str, Any]:
-    """Errors at every step that the data cover, averaged over the fields."""
-    mask = None if truth.mask is None else truth.mask[None]
-    frames = torch.stack([member.fields[: len(covered)] for member in members])[:, None]
-    target = covered[None]
-    found = {"relative_l2": relative_l2(frames.mean(0), target, mask=mask)}
-    if len(members) > 1 and len(covered):
-        found["spread_skill"] = spread_skill(frames, target, mask=mask)
-    return {name: values.mean((0, 2)).tolist() for name, values in found.items()}
+def _without_memory(history: Trajectory, num_steps: int) -> Trajectory:
+    """Description of a rollout; its values are a view of one frame."""
+    fields = history.fields[-1:].expand(num_steps, *history.fields.shape[1:])
+    source = Source(f"rollout of {history.source}")
+    times = rollout_times(history, num_steps)
+    return replace(history, fields=fields, times=times, source=source)
 
 
-def _checked(
-    history: Trajectory, members: list[Trajectory], processor: PDEProcessor, *, stop: bool
-) -> list[str]:
-    """Rules that a member breaks.
+class _Meter:
+    """What is measured while the frames go by; none of them is kept.
 
-    Raises:
-        NumericalError: Some are, and the rollout shall stop.
+    Attributes:
+        errors: ``relative_l2`` of the mean at every step that the data cover, averaged over the
+            fields, and of an ensemble ``spread_skill``.
+        seconds: Wall time of the model alone.
     """
-    lines: dict[str, None] = {}
-    for member in members:
-        lines |= dict.fromkeys(broken_rules(check_rollout(history, member, processor)))
-    if lines and stop:
-        raise NumericalError(
-            f"the rollout should not be believed: {next(iter(lines))}",
-            got=f"{len(lines)} broken rules",
-            do="Roll out fewer steps, fine-tune the model on such data, or use --check flag",
-        )
-    return list(lines)
+
+    def __init__(self, history: Trajectory, check: RolloutCheck | None) -> None:
+        self.mask = None if history.mask is None else history.mask[None]
+        self.check = check
+        self.errors: dict[str, list[float]] = {"relative_l2": []}
+        self.seconds = 0.0
+
+    def follow(
+        self,
+        frames: Iterator[Tensor],
+        truth: Iterator[Tensor],
+        num_steps: int,
+        add: AddFrame,
+        *,
+        stop: bool,
+    ) -> None:
+        """Take every frame, measure it and hand it on.
+
+        Raises:
+            NumericalError: A rule is broken, and the rollout shall stop.
+        """
+        with progress("rollout", num_steps, unit="steps") as advance:
+            for step in range(num_steps):
+                start = time.perf_counter()
+                frame = next(frames)  # [member, channel, *space]
+                self.seconds += time.perf_counter() - start
+                lines = [] if self.check is None else self.check.add(frame)
+                if lines and stop:
+                    raise NumericalError(
+                        f"the rollout should not be believed: {lines[0]}",
+                        got=f"step {step + 1} of {num_steps}",
+                        do="Roll out fewer steps, fine-tune the model on such data, or use"
+                        " --check flag",
+                    )
+                target = next(truth, None)
+                if target is not None:
+                    self._compare(frame, target)
+                add(step, frame, target)
+                advance(1)
+
+    def _compare(self, frame: Tensor, target: Tensor) -> None:
+        members, wanted = frame[:, None, None], target[None, None]  # [member, 1, 1, C, *space]
+        found = {"relative_l2": relative_l2(members.mean(0), wanted, mask=self.mask)}
+        if len(members) > 1:
+            found["spread_skill"] = spread_skill(members, wanted, mask=self.mask)
+        for name, values in found.items():
+            self.errors.setdefault(name, []).append(float(values.mean()))
 
 
 def training_noise(name: str) -> float:

@@ -15,6 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pdefm.config import section_from_dict
+from pdefm.data.convert import RECORD as CONVERSION
+from pdefm.data.shard_folder import RECORD as GENERATION
+from pdefm.data.source import SourceSection
+from pdefm.errors import PdefmError
 from pdefm.hub.folder import read_json
 from pdefm.progress import duration
 from pdefm.yaml_text import parse_yaml
@@ -42,7 +47,20 @@ def _origin(source: Mapping[str, Any]) -> tuple[str, str]:
         if solved := source.get(way):
             return f"{solved['family']}, {way}, seed {solved['seed']}", OURS
     path = str(source.get("path") or UNKNOWN)
-    return (path if path.startswith("hf://") else Path(path).name), UNKNOWN
+    return (path if path.startswith("hf://") else Path(path).name), _licence(source)
+
+
+def _licence(source: Mapping[str, Any]) -> str:
+    """What the record beside the data says, or the data's publisher, if they can be opened."""
+    folder = Path(str(source.get("path"))).expanduser()
+    if (folder / GENERATION).is_file():
+        return OURS
+    try:
+        if (folder / CONVERSION).is_file():
+            return str(read_json(folder / CONVERSION).get("licence") or UNKNOWN)
+        return section_from_dict(SourceSection, dict(source)).open("train").licence or UNKNOWN
+    except PdefmError:  # gone, damaged, or on a disk of another machine
+        return UNKNOWN
 
 
 def _journal(path: Path) -> list[dict[str, Any]]:

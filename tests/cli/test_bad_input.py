@@ -139,7 +139,7 @@ CASES = {
                             "extent.*wide"),
     "batch cannot be divided": (2, lambda s: s.pretrain(None, "--set", "train.global_batch_size=5"),
                                 "multiple of micro_batch_size.*got 5"),
-    "unknown suffix": (2, lambda s: s.rollout(s.root / "out.mp4"), r"out\.mp4.*\.gif"),
+    "unknown suffix": (2, lambda s: s.rollout(s.root / "out.avi"), r"out\.avi.*\.mp4"),
     "finetune without data": (2, lambda s: ("finetune", "--model", s.model, "--out", s.out),
                               "needs --data"),
     # data: 3

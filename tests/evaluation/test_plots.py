@@ -107,9 +107,10 @@ def test_the_spectrum_of_one_wave_is_one_peak_with_its_energy():
 
 
 def test_the_loss_is_on_a_log_scale_above_the_learning_rate():
-    upper, lower = loss_curves(metrics_lines()).axes
+    figure = loss_curves(metrics_lines())
+    upper, lower = figure.axes
     assert upper.get_yscale() == "log"
-    labels = [text.get_text() for text in upper.get_legend().get_texts()]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["training loss, mean of 5 lines", "validation, waves"]
     assert len(lower.lines[0].get_xdata()) == 200
 

@@ -9,7 +9,7 @@ from torch import nn
 from pdefm.data.trajectory import Trajectory
 from pdefm.domain import BoundaryCondition, Grid
 from pdefm.errors import DataError, ModelError, NumericalError
-from pdefm.evaluation.rollout import rollout
+from pdefm.evaluation.rollout import rollout, stream_rollout
 from pdefm.models.dpot.configuration_dpot import DPOTConfig
 from pdefm.models.dpot.modeling_dpot import DPOTModel, DPOTOutput
 from pdefm.models.processing_pde import PDEProcessor
@@ -193,3 +193,16 @@ def test_an_axis_between_walls_never_moves():
     prediction = rollout(FirstPoint().eval(), processor, start, 8)
     marked = (prediction.fields[-1] - start.fields[-1])[0] / 0.5 > 0.5
     assert int(marked.sum()) == 1
+
+
+def test_the_generator_yields_the_frames_of_the_trajectory_one_by_one():
+    model, processor, trajectory = make_model(), make_processor(), make_trajectory(6)
+    frames = stream_rollout(model, processor, trajectory, 10**9)
+    first = [next(frames) for _ in range(3)]
+    assert [tuple(frame.shape) for frame in first] == [(1, 2, 16, 16)] * 3
+    assert torch.equal(torch.cat(first), rollout(model, processor, trajectory, 3).fields)
+
+
+def test_the_generator_refuses_at_once():
+    with pytest.raises(DataError, match="needs 3 frames of history: got 2"):
+        stream_rollout(make_model(), make_processor(), make_trajectory(2), 1)

@@ -75,6 +75,11 @@ def _note(event: str, arguments: tuple) -> None:
         sockets.append(str(arguments[1:]))
 
 
+def connections() -> int:
+    """How many connections this process has asked for so far."""
+    return len(sockets)
+
+
 def open_data(path: str, indices: list[int] | None = None, **options: object) -> dict:
     """Open trajectories and say what they are; also how many connections that took."""
     import hashlib
@@ -134,6 +139,7 @@ DIRECT = (
     "convert_data",
     "publish_data",
     "run_cli",
+    "connections",
     "adapter_round_trip",
     "load_adapter_weights",
 )

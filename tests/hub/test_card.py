@@ -23,6 +23,34 @@ def test_metadata_is_what_the_hub_reads(tmp_path):
     assert data.eval_results[0].dataset_name == "waves-test"
 
 
+def test_only_datasets_of_the_hub_are_linked(tmp_path):
+    model = make_model(tmp_path / "waves")
+    assert ModelCard(render_card(model)).data.datasets is None
+    origins = [
+        "hf://datasets/me/waves@v1/data",
+        "hf://datasets/me/waves?split=train",
+        "hf://datasets/you/flows",
+        "mine.npy",
+        "burgers, generate, seed 3",
+    ]
+    rows = [{"name": f"d{i}", "origin": o, "licence": "mit"} for i, o in enumerate(origins)]
+    record = {"datasets": rows, "seconds": 1.0, "steps": 2, "samples_seen": 3}
+    write_json(model / "training.json", record)
+    card = render_card(model)
+    assert ModelCard(card).data.datasets == ["me/waves", "you/flows"]
+    assert all(f"| d{i} | {origin} | mit |" in card for i, origin in enumerate(origins))
+
+
+def test_prose_names_a_model_that_its_folder_does_not(tmp_path):
+    model = make_model(tmp_path / "card")
+    write_json(model / "results.json", results(adapter=False))
+    (model / "prose.md").write_text("---\nmodel_name: dpot-waves\n---\n")
+    card = render_card(model)
+    assert "# dpot-waves" in card
+    assert 'pdefm.resolve("dpot-waves")' in card
+    assert ModelCard(card).data.model_name == "dpot-waves"
+
+
 def test_an_adapter_names_its_base_and_how_to_load_it(tmp_path):
     card = render_card(make_adapter(tmp_path / "lora", base="someone/base"))
     assert ModelCard(card).data.base_model == "someone/base"

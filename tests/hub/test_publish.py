@@ -13,7 +13,7 @@ from pdefm.hub.folder import ModelFolder, find_model_folder
 from pdefm.hub.listing import list_models
 from pdefm.hub.publish import publish
 from pdefm.hub.resolve import models_folder, resolve
-from pdefm.hub.training_record import without_paths
+from pdefm.hub.training_record import dataset_rows, training_record, without_paths
 from pdefm.models.loading import tensors_sha256
 from tests.evaluation.report_inputs import results
 from tests.hub.folders import make_adapter, make_model, make_run, write_json
@@ -185,6 +185,35 @@ RECIPE = """data:
     - {name: flows, generate: {family: burgers, seed: 3}}
 train: {max_steps: 20}
 """
+
+
+def test_licences_come_from_the_records_beside_the_data(tmp_path):
+    for name, record in {"made": "generation.json", "taken": "conversion.json"}.items():
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name / record, {"licence": "CC BY 4.0"})
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "conversion.json").write_text("{")
+    run = make_run(tmp_path / "run")
+    sources = [{"name": n, "path": str(tmp_path / n)} for n in ("made", "taken", "broken", "gone")]
+    (run / "recipe.yaml").write_text(json.dumps({"data": {"sources": sources}}))
+    rows = dataset_rows(training_record(run))
+    assert rows == [
+        ("made", "made", "solved by pdefm, Apache-2.0"),
+        ("taken", "taken", "CC BY 4.0"),
+        ("broken", "broken", "not recorded"),
+        ("gone", "gone", "not recorded"),
+    ]
+
+
+def test_a_published_adapter_has_a_card_that_its_files_give_again(tmp_path):
+    adapter = make_adapter(tmp_path / "mine")
+    found = results()
+    found["model"]["adapter"]["sha256"] = ModelFolder(adapter).weights_sha256()
+    write_json(adapter / "results.json", found)
+    publish(adapter, out=tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| adapter | evaluated | **0.0246** |" in card
+    assert render_card(tmp_path / "out") == card
 
 
 def test_no_path_of_the_machine_is_published(tmp_path):

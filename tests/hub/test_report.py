@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import subprocess
 
 import pytest
 from PIL import Image
@@ -40,6 +39,7 @@ def test_the_best_and_the_worst_case_are_shown_side_by_side_with_the_numbers(eva
     ):
         assert words in page
     assert page.count("The same rollout in motion") == 4, "caption and alternative text of two"
+    assert re.findall(r"<h3>(\w+) of 3 trajectories: relative L2 error", page) == ["Best", "Worst"]
     assert not re.search(r"(src|href)=.http", page), "nothing is loaded from anywhere"
 
 
@@ -66,20 +66,39 @@ def test_what_is_no_run_and_other_data_are_refused(evaluated, tmp_path):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium on the path")
-def test_a_real_browser_shows_it(evaluated, tmp_path):
+def test_a_real_browser_shows_it_at_laptop_width(evaluated, tmp_path):
+    playwright = pytest.importorskip("playwright.sync_api")
     run, data, options = evaluated
     report_run(run, tmp_path / "r.html", data=data, **options)
-    picture = tmp_path / "r.png"
-    subprocess.run(
-        [
-            *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
-            *("--window-size=1280,2400", f"--user-data-dir={tmp_path / 'profile'}"),
-            *(f"--screenshot={picture}", (tmp_path / "r.html").as_uri()),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    image = Image.open(picture).convert("RGB")
-    assert image.size == (1280, 2400)
-    assert len(image.getcolors(1 << 24)) > 500, "pictures, not a blank page"
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto((tmp_path / "r.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") == 1280, "nothing sticks out"
+        sizes = page.evaluate("[...document.images].map(i => [i.naturalWidth, i.width])")
+        titles = page.locator("h3").all_inner_texts()
+        tops = [page.locator("h3").nth(i).bounding_box()["y"] for i in range(2)]
+        page.screenshot(path=tmp_path / "r.png", full_page=True)
+        browser.close()
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert len(sizes) == 9, "errors over time; panel, film and spectrum of two; loss and shares"
+    assert all(natural > 0 and 600 < shown <= 1100 for natural, shown in sizes)
+    assert [title.partition(" of 3")[0] for title in titles] == ["Best", "Worst"]
+    look_at(Image.open(tmp_path / "r.png").convert("RGB"), tops)
+
+
+def look_at(picture, tops):
+    """Not blank, in colour where the cases are, and as much of the worst as of the best."""
+    assert picture.width == 1280
+    assert picture.height > 3000
+    case = int(tops[1] - tops[0])
+    for top in tops:
+        shown = picture.crop((0, int(top), 1280, int(top) + case))
+        colours = shown.getcolors(1 << 24)
+        white = max(count for count, _ in colours)
+        vivid = sum(count for count, colour in colours if max(colour) - min(colour) > 60)
+        assert len(colours) > 500
+        assert white < 0.8 * shown.width * shown.height
+        assert vivid > 0.05 * shown.width * shown.height

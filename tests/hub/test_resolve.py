@@ -67,6 +67,14 @@ def test_a_published_name_resolves_and_hides_a_shipped_one(tmp_path, monkeypatch
     assert resolve("tiny") == models_folder() / "tiny"
 
 
+def test_a_shipped_card_without_weights_is_no_model(tmp_path, monkeypatch):
+    shipped = make_model(tmp_path / "cards" / "tiny")
+    monkeypatch.setattr(resolve_module, "embedded_folders", lambda: [tmp_path / "cards"])
+    (shipped / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="no model 'tiny'"):
+        resolve("tiny")
+
+
 def test_a_flipped_byte_in_a_published_model_is_refused(tmp_path):
     publish(make_model(tmp_path / "model"), name="tiny")
     weights = models_folder() / "tiny" / "model.safetensors"

@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
 from tests.hub.folders import make_adapter, make_model, make_run
 from tests.hub.hub_double import HubDouble, StoredFile, start
+from tests.tiny import tiny_values, write_sources
 
 Client = Callable[..., Any]
 CANARY = "hf_canary_of_the_models"
@@ -227,6 +229,21 @@ def test_without_network_the_cache_serves_and_the_rest_is_an_environment_fault(
         assert offline("publish", folder=model, repo="me/cached")[0] == 5
 
 
+def test_offline_the_cache_serves_models_and_adapters_without_a_socket(client, settings):
+    pushed = client("push_to_hub", repo="me/kept", seed=5)
+    commit, adapter = client("adapter_round_trip", repo="me/kept-adapter", seed=6)
+    assert client("from_pretrained", repo="me/kept") == pushed
+    assert client("load_adapter_weights", repo=f"me/kept-adapter@{commit}") == adapter
+    assert client("connections") > 0, "online they are counted"
+    with client_process(**settings | {"HF_HUB_OFFLINE": "1"}) as offline:
+        assert offline("from_pretrained", repo="me/kept") == pushed
+        assert offline("load_adapter_weights", repo=f"me/kept-adapter@{commit}") == adapter
+        assert Path(offline("resolve", name_or_repo=f"me/kept-adapter@{commit}")).is_dir()
+        assert offline("resolve", name_or_repo="me/never")[0] == 5
+        assert offline("run_cli", arguments=["list", "--hub"])[0] == 5
+        assert offline("connections") == 0
+
+
 def test_a_download_that_breaks_goes_on_where_it_broke(hub, client, settings, tmp_path):
     model = make_model(tmp_path / "a")
     big = torch.arange(6_500_000, dtype=torch.float32)  # the client keeps whole 10 MB
@@ -313,17 +330,40 @@ def test_an_adapter_on_the_hub_goes_onto_its_base_at_a_pinned_revision(client):
     assert first != second
 
 
-def test_no_call_shows_or_keeps_the_token(client, settings, tmp_path):
-    model = str(make_model(tmp_path / "a"))
+def test_the_verb_prints_the_revision_that_it_made(hub, client, tmp_path):
+    model = str(make_model(tmp_path / "a", value=3.5))
+    for words in (["--repo", "me/printed"], ["--repo", "me/printed", "--revision", "v2"]):
+        status, out, _ = client("run_cli", arguments=["publish", model, *words])
+        commit = hub.repositories["me/printed"].branches["v2" if "v2" in words else "main"]
+        assert (status, out.rstrip().endswith(f"me/printed at revision {commit}")) == (0, True), out
+
+
+def test_no_call_shows_or_keeps_the_token(hub, client, settings, tmp_path):
+    recipe, run, model = tmp_path / "r.yaml", tmp_path / "run", str(make_model(tmp_path / "a"))
+    recipe.write_text(yaml.safe_dump(tiny_values(write_sources(tmp_path), max_steps=2)))
     calls = [
-        ["publish", model, "--repo", "me/verb"],
-        ["publish", model, "--repo", "me/verb", "--json"],
-        ["list", "--hub"],
-        ["publish", model, "--repo", "no id"],
+        (["pretrain", str(recipe), "--out", str(run)], 0),
+        (["publish", str(run), "--repo", "me/verb"], 0),
+        (["publish", str(run), "--repo", "me/verb", "--json"], 0),
+        (["publish", str(run), "--out", str(tmp_path / "out")], 0),
+        (["list", "--hub"], 0),
+        (["publish", model, "--repo", "no id"], 4),
+        (["publish", model, "--repo", "me/late", "--debug"], 5),
+        (["rollout", "--model", "me/none", "--data", "x", "--out", str(tmp_path / "r.nc")], 3),
     ]
-    answers = [client("run_cli", arguments=arguments) for arguments in calls]
-    assert [answer[0] for answer in answers] == [0, 0, 0, 4], answers
+    hub.refused = "/api/models/me/late"
+    try:
+        answers = [client("run_cli", arguments=arguments) for arguments, _ in calls]
+    finally:
+        hub.refused = None
+    assert [answer[0] for answer in answers] == [status for _, status in calls], answers
     assert not any(CANARY in text for answer in answers for text in answer[1:])
-    kept = [p for p in Path(settings["HF_HOME"]).rglob("*") if p.is_file()]
-    assert kept
-    assert not any(CANARY.encode() in path.read_bytes() for path in kept)
+    homes = [Path(settings["HF_HOME"]), Path(settings["PDEFM_HOME"]), tmp_path]
+    kept = [path for home in homes for path in home.rglob("*") if path.is_file()]
+    assert {"environment.json", "metrics.jsonl", "recipe.yaml", "README.md"} < {
+        path.name for path in kept
+    }
+    assert not [path for path in kept if CANARY.encode() in path.read_bytes()]
+    published = hub.files("me/verb")
+    assert "training.json" in published
+    assert not [oid for oid, content in hub.blobs.items() if CANARY.encode() in content]

@@ -5,13 +5,15 @@ attribute ``channel_names`` (order of the channels), ``units`` on each dataset, 
 ``origin`` on each axis.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import torch
+from torch import Tensor
 
 from pdefm.data.collection import TrajectorySequence
 from pdefm.data.formats.hdf5_file import HdfNode
@@ -59,6 +61,34 @@ def write_well(
     return Path(path)
 
 
+@contextmanager
+def stream_well(
+    path: Path, like: Trajectory, num_trajectories: int, dataset_name: str
+) -> Iterator[Callable[[int, Tensor], None]]:
+    """The same file as :func:`write_well`, written frame by frame, so that none is kept.
+
+    Args:
+        path: The file; an existing one is replaced when the block succeeds.
+        like: All but the values of ``fields``, which may be an expanded view without memory.
+        num_trajectories: They share everything but the fields.
+        dataset_name: Stored in the file.
+
+    Yields:
+        A function of the number of a frame and its values ``[trajectory, channel, *space]``.
+
+    Raises:
+        DataError: Names that do not go into such a file.
+        EnvironmentFault: The file cannot be written.
+    """
+    with atomic_path(Path(path)) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["dataset_name"] = dataset_name
+        writer = _WellWriter(file, like, num_trajectories, str(path))
+        yield writer.add_frame
+        for index in range(num_trajectories):
+            writer.add_constants(index, like)
+        writer.finish({})
+
+
 class _WellWriter:
     """State while one file is written: the first trajectory says what the others must be."""
 
@@ -78,12 +108,23 @@ class _WellWriter:
         self._create_fields()
 
     def add(self, index: int, trajectory: Trajectory) -> None:
-        """Write the fields of one trajectory and remember its scalars."""
+        """Write one trajectory and remember its scalars."""
         self._check_like_first(trajectory)
         for key, channels in self.fields.items():
             values = trajectory.fields[:, channels].to(torch.float32).cpu().numpy()
             vector = key.startswith("t1_fields")
             self.file[key][index] = np.moveaxis(values, 1, -1) if vector else values[:, 0]
+        self.add_constants(index, trajectory)
+
+    def add_frame(self, step: int, frames: Tensor) -> None:
+        """Write one frame of every trajectory, ``[trajectory, channel, *space]``."""
+        for key, channels in self.fields.items():
+            values = frames[:, channels].to(torch.float32).cpu().numpy()
+            vector = key.startswith("t1_fields")
+            self.file[key][:, step] = np.moveaxis(values, 1, -1) if vector else values[:, 0]
+
+    def add_constants(self, index: int, trajectory: Trajectory) -> None:
+        """Write what does not change in time, and remember what ``finish`` writes."""
         if trajectory.constants is not None:
             for name, constant in zip(trajectory.constant_names, trajectory.constants, strict=True):
                 self.file[f"t0_fields/{name}"][index] = constant.to(torch.float32).cpu().numpy()
