@@ -1,7 +1,7 @@
 """Datasets x models x metrics x horizons, into one results.json."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -41,6 +41,8 @@ class Contender:
 
     model: nn.Module
     processor: PDEProcessor
+    training: Mapping[str, Any] | None = None
+    """How it was trained for this comparison; recorded beside its numbers."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,13 @@ def _batch_errors(
     }
 
 
+def _training(contender: Contender | None) -> dict[str, Any]:
+    """What is recorded of a baseline that was trained for this comparison."""
+    if contender is None or contender.training is None:
+        return {}
+    return {"training": dict(contender.training)}
+
+
 def evaluate_dataset(
     name: str,
     collection: TrajectoryCollection,
@@ -223,6 +232,7 @@ def evaluate_dataset(
         "baselines": {
             label: summary["metrics"]
             | {key: summary[key] for key in ("per_trajectory", "per_step")}
+            | _training(contenders.get(label))
             for label, summary in sorted(summaries.items())
         },
     }
@@ -235,6 +245,7 @@ def evaluate(
     *,
     model: dict[str, Any],
     seed: int = 0,
+    baselines_of: Callable[[str], Mapping[str, Contender]] | None = None,
 ) -> dict[str, Any]:
     """All datasets, as the content of ``results.json``.
 
@@ -244,6 +255,7 @@ def evaluate(
         protocol: What is measured.
         model: Name, path, sha256, number of parameters and adapter of the subject.
         seed: Recorded; the evaluation itself draws nothing.
+        baselines_of: Further contenders of one dataset, made when its turn comes.
     """
     torch.manual_seed(seed)
     horizon = next(iter(contenders.values())).processor.horizon
@@ -253,7 +265,12 @@ def evaluate(
         "model": model,
         "protocol": {**asdict(protocol), "horizon": horizon, "reduction": REDUCTION},
         "datasets": {
-            name: evaluate_dataset(name, collection, contenders, protocol)
+            name: evaluate_dataset(
+                name,
+                collection,
+                {**contenders, **(baselines_of(name) if baselines_of else {})},
+                protocol,
+            )
             for name, collection in datasets.items()
         },
     }
