@@ -5,6 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
+from pdefm.cli.baseline_options import (
+    BaselineBudget,
+    BaselineData,
+    BaselineLearningRate,
+    Baselines,
+    BaselineSteps,
+    BaselineTrajectories,
+    baseline_order,
+)
 from pdefm.cli.options import (
     Adapter,
     Axes,
@@ -25,6 +34,7 @@ from pdefm.cli.options import (
     print_json,
     print_lines,
     print_table,
+    with_seed,
 )
 
 
@@ -36,7 +46,9 @@ def _benchmark(
     compare: list[str] | None,
     overrides: list[str] | None,
     overwrite: bool,
+    seed: int | None,
     others: tuple[Any, ...],
+    ordered: dict[str, Any],
 ) -> dict[str, Any]:
     """Measure what a recipe says, and nothing else."""
     from pdefm.config import load_recipe
@@ -46,16 +58,24 @@ def _benchmark(
     if any(others):
         raise RecipeError(
             "a benchmark says its data, split and steps itself",
-            do="Leave --data, --split, --steps, --start-frame, --max-trajectories and --seed out,"
-            " or change the recipe with --set",
+            do="Leave --data, --split, --steps, --start-frame, --max-trajectories and"
+            " --baseline-data out, or change the recipe with --set",
         )
-    recipe = load_recipe(name, BenchmarkRecipe, overrides or [])
-    return run_benchmark(recipe, model, adapter, out, compare=compare or [], overwrite=overwrite)
+    recipe = load_recipe(name, BenchmarkRecipe, with_seed(overrides, seed))
+    return run_benchmark(
+        recipe,
+        model,
+        adapter,
+        out,
+        compare=compare or [],
+        baselines=baseline_order(**ordered, seed=recipe.seed),
+        overwrite=overwrite,
+    )
 
 
 def _report(results: dict[str, Any], out: Path, as_json: bool) -> None:
     """Tables for people, or one JSON object."""
-    from pdefm.evaluation.summary import METRIC_NAMES, window_text
+    from pdefm.evaluation.summary import METRIC_NAMES, role_text, window_text
 
     if as_json:
         print_json(results)
@@ -69,6 +89,9 @@ def _report(results: dict[str, Any], out: Path, as_json: bool) -> None:
             ("", *(labels[key] for key in shown)),
             ((label, *(metrics[key] for key in shown)) for label, metrics in rows),
         )
+        for label, numbers in found["baselines"].items():
+            if "training" in numbers:
+                print_lines(f"{label}: {role_text(label, numbers)}")
     for name, reason in results.get("skipped", {}).items():
         print_lines(f"skipped {name}: {reason}")
     print_lines(f"written to {out}")
@@ -98,7 +121,15 @@ def evaluate(
     steps: Annotated[int | None, typer.Option(help="Frames to roll out; default all.")] = None,
     start_frame: Annotated[int, typer.Option(help="First frame of the history.")] = 0,
     max_trajectories: Annotated[int | None, typer.Option(help="Only the first so many.")] = None,
-    seed: Annotated[int, typer.Option(help="Recorded with the results.")] = 0,
+    baselines: Baselines = None,
+    baseline_budget: BaselineBudget = None,
+    baseline_steps: BaselineSteps = None,
+    baseline_learning_rate: BaselineLearningRate = None,
+    baseline_trajectories: BaselineTrajectories = None,
+    baseline_data: BaselineData = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the baselines; recorded with the results. Default 0.")
+    ] = None,
     format: Format = "auto",
     trust: Trust = False,
     axes: Axes = None,
@@ -115,11 +146,21 @@ def evaluate(
     """Measure a model or adapter on data and write results.json, with trivial answers beside it.
 
     Example: pdefm evaluate --model runs/smoke --data data/gray_scott --out results.json;
-    pdefm evaluate embedded --model runs/smoke --out results.json
+    pdefm evaluate embedded --model runs/smoke --baselines fno,unet --out results.json
     """
+    ordered: dict[str, Any] = {
+        "names": baselines,
+        "budget": baseline_budget,
+        "steps": baseline_steps,
+        "learning_rate": baseline_learning_rate,
+        "num_trajectories": baseline_trajectories,
+        "data": baseline_data,
+    }
     if benchmark is not None:
-        others = (data, split, steps, start_frame, max_trajectories, seed)
-        results = _benchmark(benchmark, model, adapter, out, compare, overrides, overwrite, others)
+        others = (data, split, steps, start_frame, max_trajectories, baseline_data)
+        results = _benchmark(
+            benchmark, model, adapter, out, compare, overrides, overwrite, seed, others, ordered
+        )
         _report(results, out, as_json)
         return
     if not data:
@@ -150,7 +191,8 @@ def evaluate(
         num_steps=steps,
         start_frame=start_frame,
         max_trajectories=max_trajectories,
-        seed=seed,
+        seed=seed or 0,
+        baselines=baseline_order(**ordered, seed=seed or 0),
         overwrite=overwrite,
     )
     _report(results, out, as_json)

@@ -12,6 +12,7 @@ from pdefm.data.collection import TrajectoryCollection
 from pdefm.data.source import SourceSection
 from pdefm.errors import DataError, EnvironmentFault
 from pdefm.evaluation.evaluate import Protocol, evaluate
+from pdefm.evaluation.training_set import BaselineOrder, TrainingSet, first_trajectories
 from pdefm.files import write_json_atomic
 from pdefm.hub.evaluation import describe_model, load_contenders
 from pdefm.models.processing_pde import PDEProcessor
@@ -33,6 +34,9 @@ class BenchmarkRecipe(Section):
     """Steps whose errors are listed by themselves."""
     max_trajectories: int | None = Limits(default=None, ge=1)
     """Only the first so many of each dataset."""
+    baseline_trajectories: int | None = Limits(default=None, ge=1)
+    """Training trajectories of each dataset for baselines that are trained on it; by default those
+    that the source has."""
     sources: list[SourceSection] = Limits(min_length=1)
     """Datasets; of each, the held-out split counts."""
 
@@ -55,6 +59,18 @@ def _why_not(
     return None
 
 
+def _training_set(
+    source: SourceSection, held_out: TrajectoryCollection, count: int | None
+) -> TrainingSet:
+    """What baselines are trained on: as many trajectories as wanted, solved if need be."""
+    chosen = source
+    if source.generate is not None and count is not None:
+        more = source.generate.model_copy(update={"num_trajectories": count})
+        chosen = source.model_copy(update={"generate": more})
+    train = first_trajectories(chosen.open("train"), count)
+    return TrainingSet(source.name, train, held_out, source.augmentation)
+
+
 def run_benchmark(
     recipe: BenchmarkRecipe,
     model: str,
@@ -62,6 +78,7 @@ def run_benchmark(
     out: str | Path,
     *,
     compare: Sequence[str] = (),
+    baselines: BaselineOrder | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Measure a model on every dataset that it can take, and write ``results.json``.
@@ -72,6 +89,7 @@ def run_benchmark(
         adapter: Its adapter.
         out: Where to write.
         compare: ``LABEL=MODEL`` for further models.
+        baselines: What is trained on each dataset's training trajectories and measured, too.
         overwrite: Replace an existing file.
 
     Returns:
@@ -85,6 +103,8 @@ def run_benchmark(
     if Path(out).exists() and not overwrite:
         raise EnvironmentFault(f"{out} exists", do="Choose another --out or pass --overwrite")
     contenders = load_contenders(model, adapter, compare)
+    if baselines is not None:
+        baselines.check_labels(contenders)
     subject = contenders["model"]
     config: Any = subject.model.config
     datasets: dict[str, TrajectoryCollection] = {}
@@ -105,6 +125,15 @@ def run_benchmark(
             got=f"{name}: {reason}, and {len(skipped) - 1} more",
             do="Use another benchmark, or --data",
         )
+    baselines_of = None
+    if baselines is not None:
+        count = baselines.num_trajectories or recipe.baseline_trajectories
+        sets = {
+            source.name: _training_set(source, datasets[source.name], count)
+            for source in recipe.sources
+            if source.name in datasets
+        }
+        baselines_of = baselines.of(sets, subject)
     protocol = Protocol(
         history=subject.processor.history,
         num_steps=recipe.num_steps,
@@ -112,7 +141,14 @@ def run_benchmark(
         max_trajectories=recipe.max_trajectories,
     )
     described = describe_model(model, adapter)
-    results = evaluate(datasets, contenders, protocol, model=described, seed=recipe.seed)
+    results = evaluate(
+        datasets,
+        contenders,
+        protocol,
+        model=described,
+        seed=recipe.seed,
+        baselines_of=baselines_of,
+    )
     for entry in results["datasets"].values():
         curve = entry["per_step"]["relative_l2"]["mean"]
         entry["horizons"] = {str(h): curve[h - 1] for h in recipe.horizons if h <= len(curve)}
