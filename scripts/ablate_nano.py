@@ -24,7 +24,8 @@ import torch
 
 from pdefm.config import merge_values, recipe_values, section_from_dict
 from pdefm.errors import NumericalError
-from pdefm.evaluation.evaluate import Contender, Protocol, evaluate_dataset
+from pdefm.evaluation.evaluate import evaluate_dataset
+from pdefm.evaluation.protocol import Contender, Protocol
 from pdefm.files import write_json_atomic
 from pdefm.models.loading import load_model
 from pdefm.provenance import commit

@@ -5,6 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
+from pdefm.cli.baseline_options import (
+    BaselineBudget,
+    BaselineData,
+    BaselineLearningRate,
+    Baselines,
+    BaselineSteps,
+    BaselineTrajectories,
+    baseline_order,
+)
 from pdefm.cli.options import (
     Adapter,
     Axes,
@@ -25,6 +34,7 @@ from pdefm.cli.options import (
     print_json,
     print_lines,
     print_table,
+    with_seed,
 )
 
 
@@ -36,7 +46,9 @@ def _benchmark(
     compare: list[str] | None,
     overrides: list[str] | None,
     overwrite: bool,
+    seed: int | None,
     others: tuple[Any, ...],
+    ordered: dict[str, Any],
 ) -> dict[str, Any]:
     """Measure what a recipe says, and nothing else."""
     from pdefm.config import load_recipe
@@ -48,15 +60,23 @@ def _benchmark(
         raise RecipeError(
             "a benchmark says its data, split and steps itself",
             do="Leave --data, --split, --steps, --start-frame, --max-trajectories, --ensemble,"
-            " --noise and --seed out, or change the recipe with --set",
+            " --noise and --baseline-data out, or change the recipe with --set",
         )
-    recipe = load_recipe(name, BenchmarkRecipe, overrides or [])
-    return run_benchmark(recipe, model, adapter, out, compare=compare or [], overwrite=overwrite)
+    recipe = load_recipe(name, BenchmarkRecipe, with_seed(overrides, seed))
+    return run_benchmark(
+        recipe,
+        model,
+        adapter,
+        out,
+        compare=compare or [],
+        baselines=baseline_order(**ordered, seed=recipe.seed),
+        overwrite=overwrite,
+    )
 
 
 def _report(results: dict[str, Any], out: Path, as_json: bool) -> None:
     """Tables for people, or one JSON object."""
-    from pdefm.evaluation.summary import METRIC_NAMES, window_text
+    from pdefm.evaluation.summary import METRIC_NAMES, role_text, window_text
 
     if as_json:
         print_json(results)
@@ -72,6 +92,9 @@ def _report(results: dict[str, Any], out: Path, as_json: bool) -> None:
             ("", *(labels[key] for key in shown)),
             ((label, *(metrics.get(key, "") for key in shown)) for label, metrics in rows),
         )
+        for label, numbers in found["baselines"].items():
+            if "training" in numbers:
+                print_lines(f"{label}: {role_text(label, numbers)}")
     for name, reason in results.get("skipped", {}).items():
         print_lines(f"skipped {name}: {reason}")
     print_lines(f"written to {out}")
@@ -108,7 +131,16 @@ def evaluate(
         float | None,
         typer.Option(help="Perturbation over each field's RMS; default as in each training."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the perturbations; recorded.")] = 0,
+    baselines: Baselines = None,
+    baseline_budget: BaselineBudget = None,
+    baseline_steps: BaselineSteps = None,
+    baseline_learning_rate: BaselineLearningRate = None,
+    baseline_trajectories: BaselineTrajectories = None,
+    baseline_data: BaselineData = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of baselines and perturbations; recorded with the results. Default 0."),
+    ] = None,
     format: Format = "auto",
     trust: Trust = False,
     axes: Axes = None,
@@ -125,12 +157,22 @@ def evaluate(
     """Measure a model or adapter on data and write results.json, with trivial answers beside it.
 
     Example: pdefm evaluate --model runs/smoke --data data/gray_scott --out results.json;
-    pdefm evaluate embedded --model runs/smoke --out results.json
+    pdefm evaluate embedded --model runs/smoke --baselines fno,unet --out results.json
     """
+    ordered: dict[str, Any] = {
+        "names": baselines,
+        "budget": baseline_budget,
+        "steps": baseline_steps,
+        "learning_rate": baseline_learning_rate,
+        "num_trajectories": baseline_trajectories,
+        "data": baseline_data,
+    }
     if benchmark is not None:
         single = ensemble == 1 and noise is None
-        others = (data, split, steps, start_frame, max_trajectories, seed, not single)
-        results = _benchmark(benchmark, model, adapter, out, compare, overrides, overwrite, others)
+        others = (data, split, steps, start_frame, max_trajectories, baseline_data, not single)
+        results = _benchmark(
+            benchmark, model, adapter, out, compare, overrides, overwrite, seed, others, ordered
+        )
         _report(results, out, as_json)
         return
     if not data:
@@ -163,7 +205,8 @@ def evaluate(
         max_trajectories=max_trajectories,
         ensemble=ensemble,
         noise=noise,
-        seed=seed,
+        seed=seed or 0,
+        baselines=baseline_order(**ordered, seed=seed or 0),
         overwrite=overwrite,
     )
     _report(results, out, as_json)

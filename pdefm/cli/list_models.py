@@ -17,6 +17,7 @@ class Listed(StrEnum):
     MIXERS = "mixers"
     TASKS = "tasks"
     TUNERS = "tuners"
+    BASELINES = "baselines"
     RECIPES = "recipes"
 
 

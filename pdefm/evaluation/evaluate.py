@@ -1,7 +1,7 @@
 """Datasets x models x metrics x horizons, into one results.json."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from time import perf_counter
 from typing import Any
@@ -121,6 +121,13 @@ def _joined(parts: Sequence[dict[str, Errors]]) -> dict[str, Errors]:
     }
 
 
+def _training(contender: Contender | None) -> dict[str, Any]:
+    """What is recorded of a baseline that was trained for this comparison."""
+    if contender is None or contender.training is None:
+        return {}
+    return {"training": dict(contender.training)}
+
+
 def evaluate_dataset(
     name: str,
     collection: TrajectoryCollection,
@@ -183,6 +190,7 @@ def evaluate_dataset(
         "baselines": {
             label: summary["metrics"]
             | {key: summary[key] for key in ("per_trajectory", "per_step")}
+            | _training(contenders.get(label))
             for label, summary in sorted(summaries.items())
         },
     }
@@ -213,6 +221,7 @@ def evaluate(
     model: dict[str, Any],
     seed: int = 0,
     own: Mapping[str, Protocol] | None = None,
+    baselines_of: Callable[[str], Mapping[str, Contender]] | None = None,
 ) -> dict[str, Any]:
     """All datasets, as the content of ``results.json``.
 
@@ -223,6 +232,7 @@ def evaluate(
         model: Name, path, sha256, number of parameters and adapter of the subject.
         seed: Of the perturbations of an ensemble; nothing else is drawn.
         own: Protocols of datasets that have one of their own.
+        baselines_of: Further contenders of one dataset, made when its turn comes.
 
     Returns:
         Beside the numbers of every dataset: the definition of every metric, where the numbers came
@@ -232,8 +242,9 @@ def evaluate(
     entries, seconds = {}, {}
     for name, collection in datasets.items():
         began = perf_counter()
+        everybody = {**contenders, **(baselines_of(name) if baselines_of else {})}
         entries[name] = evaluate_dataset(
-            name, collection, contenders, (own or {}).get(name, protocol), seed
+            name, collection, everybody, (own or {}).get(name, protocol), seed
         )
         seconds[name] = perf_counter() - began
     metrics = {metric for entry in entries.values() for metric in entry["metrics"]}

@@ -1,7 +1,8 @@
 """What is measured: models, the protocol, and the forecasts that it asks for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,11 +26,13 @@ class Contender:
         model: Predicts the next frames.
         processor: Its processor.
         noise: Deviation over the RMS of each field; what the members of an ensemble start from.
+        training: How it was trained for this comparison; recorded beside its numbers.
     """
 
     model: nn.Module
     processor: PDEProcessor
     noise: float = NOISE_FRACTION
+    training: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

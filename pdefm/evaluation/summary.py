@@ -46,6 +46,24 @@ def subject(results: Mapping[str, Any]) -> str:
     return "adapter" if results["model"].get("adapter") else "model"
 
 
+def role_text(label: str, numbers: Mapping[str, Any]) -> str:
+    """What a baseline is, and how it was trained if that was done for the comparison.
+
+    Args:
+        label: Its name.
+        numbers: Its entry in results.json.
+    """
+    training = numbers.get("training")
+    if training is None:
+        return BASELINE_WORDS.get(label, "baseline")
+    count = training["num_trajectories"]
+    data = "an endless source" if count is None else f"{count} trajectories"
+    return (
+        f"{training['role']}, {training['num_weights']:,} weights, trained on {data}"
+        f" for {training['seconds']:.3g} s ({training['steps']:,} steps)"
+    )
+
+
 def _comparable(value: float | None) -> float:
     """A value for ordering: what is not finite is the worst."""
     return value if value is not None and math.isfinite(value) else math.inf
@@ -84,7 +102,7 @@ def number_rows(results: Mapping[str, Any], dataset: str) -> list[Row]:
             _comparable(value) == lowest[metric] < math.inf
             for metric, value in zip(shown, values, strict=True)
         )
-        role = "evaluated" if label == what else BASELINE_WORDS.get(label, "baseline")
+        role = "evaluated" if label == what else role_text(label, numbers)
         rows.append(Row(label, role, tuple(map(format_number, values)), best))
     return rows
 

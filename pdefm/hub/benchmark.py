@@ -1,6 +1,6 @@
 """A benchmark: datasets, split, start frame, horizons and metrics in one recipe."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ from pdefm.data.interpolated import Interpolated
 from pdefm.data.source import SourceSection
 from pdefm.errors import DataError, EnvironmentFault
 from pdefm.evaluation.evaluate import evaluate
-from pdefm.evaluation.protocol import Protocol
+from pdefm.evaluation.protocol import Contender, Protocol
+from pdefm.evaluation.training_set import BaselineOrder, TrainingSet, first_trajectories
 from pdefm.files import write_json_atomic
 from pdefm.hub.benchmark_recipe import BenchmarkRecipe, BenchmarkSource
 from pdefm.hub.evaluation import check_ensemble, describe_model, load_contenders
@@ -88,6 +89,37 @@ def _own_protocols(
     return {name: replace(protocol, **values) for name, values in own.items() if values}
 
 
+def _training_set(
+    source: SourceSection, held_out: TrajectoryCollection, count: int | None
+) -> TrainingSet:
+    """What baselines are trained on: as many trajectories as wanted, solved if need be."""
+    chosen = source
+    if source.generate is not None and count is not None:
+        more = source.generate.model_copy(update={"num_trajectories": count})
+        chosen = source.model_copy(update={"generate": more})
+    train = first_trajectories(chosen.open("train"), count)
+    return TrainingSet(source.name, train, held_out, source.augmentation)
+
+
+def _baselines_of(
+    recipe: BenchmarkRecipe,
+    order: BaselineOrder | None,
+    sources: Sequence[BenchmarkSource],
+    datasets: Mapping[str, TrajectoryCollection],
+    subject: Contender,
+) -> Callable[[str], Mapping[str, Contender]] | None:
+    """What trains the baselines of a dataset when its turn comes."""
+    if order is None:
+        return None
+    count = order.num_trajectories or recipe.baseline_trajectories
+    sets = {
+        source.name: _training_set(source, datasets[source.name], count)
+        for source in sources
+        if source.name in datasets
+    }
+    return order.of(sets, subject)
+
+
 def run_benchmark(
     recipe: BenchmarkRecipe,
     model: str,
@@ -95,6 +127,7 @@ def run_benchmark(
     out: str | Path,
     *,
     compare: Sequence[str] = (),
+    baselines: BaselineOrder | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Measure a model on every dataset that it can take, and write ``results.json``.
@@ -105,6 +138,7 @@ def run_benchmark(
         adapter: Its adapter.
         out: Where to write.
         compare: ``LABEL=MODEL`` for further models.
+        baselines: What is trained on each dataset's training trajectories and measured, too.
         overwrite: Replace an existing file.
 
     Returns:
@@ -122,6 +156,8 @@ def run_benchmark(
     if all(source.missing() for source in sources):
         _refuse_empty(recipe, sources, {})
     contenders = load_contenders(model, adapter, compare)
+    if baselines is not None:
+        baselines.check_labels(contenders)
     subject = contenders["model"]
     config: Any = subject.model.config
     taken = {s.name: _taken(recipe, s, subject.processor, config.num_dims) for s in sources}
@@ -137,6 +173,7 @@ def run_benchmark(
         model=describe_model(model, adapter),
         seed=recipe.seed,
         own=_own_protocols(protocol, sources, datasets),
+        baselines_of=_baselines_of(recipe, baselines, sources, datasets, subject),
     )
     for entry in results["datasets"].values():
         curve = entry["per_step"]["relative_l2"]["mean"]

@@ -82,6 +82,9 @@ class BenchmarkRecipe(Section):
     """Their perturbation over the RMS of each field; by default that of each model's training."""
     positional: bool = False
     """Models without named fields, as the published DPOT, take the data's in their order."""
+    baseline_trajectories: int | None = Limits(default=None, ge=1)
+    """Training trajectories of each dataset for baselines that are trained on it; by default those
+    that the source has."""
     sources: list[BenchmarkSource] = Limits(min_length=1)
     """Datasets; of each, what no training sees counts."""
 

@@ -1,6 +1,6 @@
 """Evaluation of models and data given by name."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pdefm.errors import EnvironmentFault, RecipeError
 from pdefm.evaluation.evaluate import evaluate
 from pdefm.evaluation.evaluate_task import evaluate_task
 from pdefm.evaluation.protocol import BASELINES, Contender, Protocol
+from pdefm.evaluation.training_set import BaselineOrder, TrainingSet, first_trajectories
 from pdefm.files import write_json_atomic
 from pdefm.hub.folder import ModelFolder
 from pdefm.hub.listing import count_parameters
@@ -75,6 +76,61 @@ def _opened(
     if split is not None or fraction is None:
         return collection
     return hold_out(collection, "valid", fraction)
+
+
+def _to_train_on(
+    path: str,
+    other: str | None,
+    split: str | None,
+    trained_on: dict[Path, float],
+    *,
+    trust: bool = False,
+    **options: Any,
+) -> TrajectoryCollection:
+    """Other data, the train split, or what an adapter was trained on.
+
+    Raises:
+        RecipeError: There is nothing.
+    """
+    where = other or path
+    present = present_splits(where, trust=trust)
+    known = "train" if "train" in present else None
+    fraction = trained_on.get(Path(path).resolve()) if other is None else None
+    if other is None and known is None and (fraction is None or split is not None):
+        raise RecipeError(
+            "--baselines need data to train on",
+            got=f"{path} without a train split",
+            do="Give --baseline-data, or a folder with a train split",
+        )
+    found = open_trajectories(where, split=known, trust=trust, **options)
+    held_out = split or held_out_split(path, trust=trust)
+    return found if held_out or fraction is None else hold_out(found, "train", fraction)
+
+
+def _training_sets(
+    order: BaselineOrder,
+    datasets: Mapping[str, TrajectoryCollection],
+    data: Sequence[str],
+    *described: Any,
+    **options: Any,
+) -> dict[str, TrainingSet]:
+    """What baselines are trained on, for every dataset.
+
+    Raises:
+        RecipeError: There is nothing, or not one training set for each dataset.
+        DataError: It has other fields, or a trajectory that is measured on.
+    """
+    if order.data and len(order.data) != len(data):
+        raise RecipeError(
+            "--baseline-data come once for each --data", got=f"{len(order.data)} for {len(data)}"
+        )
+    sets = {}
+    for path, other in zip(data, order.data or [None] * len(data), strict=True):
+        name = Path(path).stem
+        found = _to_train_on(path, other, *described, **options)
+        train = first_trajectories(found, order.num_trajectories)
+        sets[name] = TrainingSet(name, train, datasets[name])
+    return sets
 
 
 def load_contenders(
@@ -143,6 +199,7 @@ def evaluate_by_name(
     ensemble: int = 1,
     noise: float | None = None,
     seed: int = 0,
+    baselines: BaselineOrder | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Evaluate and write ``results.json``.
@@ -165,6 +222,7 @@ def evaluate_by_name(
         noise: Perturbation of their histories over the RMS of each field; ``None`` is that of each
             model's training.
         seed: Of the perturbations; recorded.
+        baselines: What is trained on each dataset's training part and measured, too.
         overwrite: Replace an existing file.
 
     Raises:
@@ -173,15 +231,19 @@ def evaluate_by_name(
     if Path(out).exists() and not overwrite:
         raise EnvironmentFault(f"{out} exists", do="Choose another --out or pass --overwrite")
     task = None if adapter is None else read_adapter(resolve(adapter)).task
-    of_forecasts = compare or num_steps is not None or ensemble > 1 or noise is not None
+    of_forecasts = (
+        compare or baselines or num_steps is not None or ensemble > 1 or noise is not None
+    )
     if task is not None and not TASKS[task].forecasts and of_forecasts:
         raise RecipeError(
-            "--compare, --steps, --ensemble and --noise are for forecasts, and the adapter's task"
-            f" is {task}",
+            "--compare, --baselines, --steps, --ensemble and --noise are for forecasts, and the"
+            f" adapter's task is {task}",
             do="Leave them out",
         )
     check_ensemble(ensemble, noise)
     contenders = load_contenders(model, adapter, compare)
+    if baselines is not None:
+        baselines.check_labels(contenders)
     names = [Path(path).stem for path in data]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise RecipeError(
@@ -190,12 +252,8 @@ def evaluate_by_name(
             do="Rename one of the files or folders, or evaluate them one by one",
         )
     trained_on = {} if adapter is None else _trained_on(adapter)
-    datasets = {
-        Path(path).stem: _opened(
-            path, split, trained_on, format=format, trust=trust, **(options or {})
-        )
-        for path in data
-    }
+    opening = {"format": format, "trust": trust, **(options or {})}
+    datasets = {Path(path).stem: _opened(path, split, trained_on, **opening) for path in data}
     described = describe_model(model, adapter)
     if task is not None and adapter is not None and not TASKS[task].forecasts:
         subject = contenders["model"]
@@ -210,6 +268,10 @@ def evaluate_by_name(
         )
         write_json_atomic(out, results)
         return results
+    baselines_of = None
+    if baselines is not None:
+        sets = _training_sets(baselines, datasets, data, split, trained_on, **opening)
+        baselines_of = baselines.of(sets, contenders["model"])
     protocol = Protocol(
         history=contenders["model"].processor.history,
         num_steps=num_steps,
@@ -218,6 +280,13 @@ def evaluate_by_name(
         ensemble=ensemble,
         noise=noise,
     )
-    results = evaluate(datasets, contenders, protocol, model=described, seed=seed)
+    results = evaluate(
+        datasets,
+        contenders,
+        protocol,
+        model=described,
+        seed=seed,
+        baselines_of=baselines_of,
+    )
     write_json_atomic(out, results)
     return results

@@ -19,6 +19,7 @@ TABLES = {
     "mixers": ("pdefm.models.mixers", "MIXERS"),
     "tasks": ("pdefm.tasks", "TASKS"),
     "tuners": ("pdefm.tuners", "TUNERS"),
+    "baselines": ("pdefm.baselines", "BASELINES"),
 }
 
 

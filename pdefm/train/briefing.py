@@ -43,15 +43,19 @@ class Measured:
     memory: int
 
 
-def parse_budget(text: str) -> float:
+def parse_budget(text: str, option: str = "--budget") -> float:
     """Seconds of ``10min``, ``90s`` or ``1.5h``.
+
+    Args:
+        text: As written on the command line.
+        option: What it was given to, for the error.
 
     Raises:
         RecipeError: Anything else.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text)
     if match is None or match[2] not in UNITS or float(match[1]) == 0:
-        raise RecipeError("--budget is no time", got=f"'{text}'", do="Write 90s, 10min or 1.5h")
+        raise RecipeError(f"{option} is no time", got=f"'{text}'", do="Write 90s, 10min or 1.5h")
     return float(match[1]) * UNITS[match[2]]
 
 

@@ -141,7 +141,7 @@ def evenly(total: int, count: int) -> list[int]:
     return [round(i * (total - 1) / max(count - 1, 1)) for i in range(count)]
 
 
-def _windows(
+def source_windows(
     name: str,
     collection: TrajectoryCollection,
     history: int,
@@ -196,7 +196,7 @@ def make_mixture(
             MixtureSource(
                 s.name,
                 s.train,
-                _windows(
+                source_windows(
                     s.name, s.train, history, horizon, recipe.data.window_stride, s.time_strides
                 ),
                 s.weight,
@@ -231,7 +231,7 @@ def validation_batches(
     history, horizon = task.num_history_frames, task.num_validation_frames(num_predictions)
     batches: dict[str, list[Batch]] = {}
     for source in sources:
-        pools = _windows(source.name, source.valid, history, horizon)
+        pools = source_windows(source.name, source.valid, history, horizon)
         share = max(1, section.validation_windows // len(pools))
         batches[source.name] = [
             collate(windows[i : i + VALIDATION_BATCH], history=history, source=source.name)

@@ -127,7 +127,7 @@ def train_steps(
     model.eval()
 
 
-def _fresh(config: DPOTConfig, **changes: Any) -> DPOTModel:
+def fresh_model(config: DPOTConfig, **changes: Any) -> DPOTModel:
     """A model of the same shape with weights that were never trained."""
     values = config.to_dict() | changes
     values.pop("architectures", None)
@@ -255,7 +255,7 @@ def _from_scratch(
     task = adapter.make_task(processor)
     fit_processor(task, sources)
     names = found_fields(task, sources)
-    model = _fresh(cast(DPOTConfig, base.config), field_names=names, **changes)
+    model = fresh_model(cast(DPOTConfig, base.config), field_names=names, **changes)
     return adapter.attach(model, processor), task
 
 

@@ -84,3 +84,22 @@ def test_an_ensemble_and_steps_of_each_dataset_are_said_in_the_protocol():
     assert "8 times, from histories perturbed by 0.02 of each field's RMS" in said
     found["wall_time_seconds"] = {"total": 12.345, "datasets": {}}
     assert provenance(found)["wall time"] == "12.3 s"
+
+
+def test_a_baseline_that_was_trained_says_what_it_is_and_how():
+    content = _with(0.1, persistence=0.3, unet=0.2)
+    training = {
+        "role": "U-Net",
+        "num_weights": 85_521,
+        "num_trajectories": 32,
+        "seconds": 60.04,
+        "steps": 1200,
+    }
+    content["datasets"]["waves-test"]["baselines"]["unet"]["training"] = training
+    rows = {row.label: row.role for row in number_rows(content, "waves-test")}
+    assert rows["persistence"] == "the last known frame repeated"
+    assert rows["unet"] == (
+        "U-Net, 85,521 weights, trained on 32 trajectories for 60 s (1,200 steps)"
+    )
+    training["num_trajectories"] = None
+    assert "trained on an endless source" in number_rows(content, "waves-test")[2].role
