@@ -146,7 +146,7 @@ class BaselineTrainer:
             "version": kind.version(),
             "settings": built.settings,
         }
-        return Contender(Bounded(built.network).eval(), processor, training)
+        return Contender(Bounded(built.network).eval(), processor, training=training)
 
     def _train(
         self,
