@@ -205,9 +205,13 @@ def _draw_lines(
             if frame < known:
                 lowest.plot(x, comparison.errors[name][frame], color=colour)
         upper.set_title(title, fontsize=10)
-        lowest.set_xlabel(like.grid.names[0])
-        if known:
+        if frame < known:
             lowest.axhline(0.0, color="0.8", linewidth=0.8, zorder=0)
+        elif known:
+            lowest.set_visible(False)
+            lowest = upper
+            upper.tick_params(labelbottom=True)
+        lowest.set_xlabel(like.grid.names[0])
         for axes in (upper, lowest):
             axes.spines[["top", "right"]].set_visible(False)
     grid[0][0].set_ylim(*line_limits(comparison))

@@ -5,7 +5,7 @@ import torch
 from pdefm.errors import DataError
 from pdefm.evaluation.fields import error_scale, field_scale, matching_frames, picture_values
 from pdefm.evaluation.panels import comparison_panel
-from pdefm.evaluation.plots import error_versus_time, loss_curves, spectra
+from pdefm.evaluation.plots import error_versus_time, line_style, loss_curves, spectra
 from tests.evaluation.report_inputs import metrics_lines, per_step, wave
 
 
@@ -125,3 +125,10 @@ def test_a_step_written_twice_counts_once_and_a_loss_that_is_not_finite_is_marke
     upper, _ = loss_curves(lines).axes
     assert list(upper.lines[0].get_ydata()) == pytest.approx([1.0, 0.5])
     assert list(upper.lines[1].get_xdata()) == [3, 3]
+
+
+def test_lines_stay_apart_when_the_colours_are_used_up_and_the_truth_is_solid_black():
+    styles = [line_style(f"m{i}", i) for i in range(14)]
+    assert len({(each["color"], str(each["linestyle"])) for each in styles}) == 14
+    truth = spectra(wave((8, 8)), {"m": wave((8, 8))}, "vorticity", 0).axes[0].lines[0]
+    assert (truth.get_color(), truth.get_linestyle()) == ("#000000", "-")

@@ -234,7 +234,10 @@ def test_offline_the_cache_serves_models_and_adapters_without_a_socket(client, s
     commit, adapter = client("adapter_round_trip", repo="me/kept-adapter", seed=6)
     assert client("from_pretrained", repo="me/kept") == pushed
     assert client("load_adapter_weights", repo=f"me/kept-adapter@{commit}") == adapter
-    assert client("connections") > 0, "online they are counted"
+    before = client("connections")
+    assert before > 0, "online they are counted"
+    client("resolve", name_or_repo=f"me/kept-adapter@{commit}")
+    assert client("connections") == before, "a commit in the cache is not asked for again"
     with client_process(**settings | {"HF_HUB_OFFLINE": "1"}) as offline:
         assert offline("from_pretrained", repo="me/kept") == pushed
         assert offline("load_adapter_weights", repo=f"me/kept-adapter@{commit}") == adapter
