@@ -243,7 +243,9 @@ def spectra(
         energies[label] = _spectrum(prediction, field, frame)
     for position, (label, energy) in enumerate(energies.items()):
         is_truth = label == "truth"
-        style = {"color": TRUTH_COLOUR} if is_truth else line_style(label, position - 1)
+        style: dict[str, Any] = (
+            {"color": TRUTH_COLOUR} if is_truth else line_style(label, position - 1)
+        )
         shown = energy[1:]  # the mean has no place on a log axis
         name = label if np.isfinite(shown).all() else f"{label} (not finite)"
         axes.plot(np.arange(1, len(energy)), shown, linewidth=1.6, label=name, **style)

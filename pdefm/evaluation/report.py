@@ -162,8 +162,8 @@ def _dataset_section(
         "trajectories": str(entry["num_trajectories"]),
         "window": window_text(entry),
     }
-    given: list[tuple[Any, ...]] = [each for each in report.examples if each[0] == dataset]
-    examples = [Example(*each) for each in given]
+    given = [each for each in report.examples if each[0] == dataset]
+    examples = [each if isinstance(each, Example) else Example(*each) for each in given]
     pictures = [_error_picture(report, results, dataset)] if "per_step" in entry else []
     return {
         "name": dataset,
