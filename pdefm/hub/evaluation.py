@@ -182,6 +182,17 @@ def open_held_out(path: str, adapter: str | None, **options: Any) -> TrajectoryC
     return _opened(path, None, {} if adapter is None else _trained_on(adapter), **options)
 
 
+def _check_names(data: Sequence[str]) -> None:
+    """Refuse two datasets of one name."""
+    names = [Path(path).stem for path in data]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise RecipeError(
+            "two datasets have one name",
+            got=f"'{twice[0]}'",
+            do="Rename one of the files or folders, or evaluate them one by one",
+        )
+
+
 def evaluate_by_name(
     model: str,
     adapter: str | None,
@@ -244,13 +255,7 @@ def evaluate_by_name(
     contenders = load_contenders(model, adapter, compare)
     if baselines is not None:
         baselines.check_labels(contenders)
-    names = [Path(path).stem for path in data]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise RecipeError(
-            "two datasets have one name",
-            got=f"'{twice[0]}'",
-            do="Rename one of the files or folders, or evaluate them one by one",
-        )
+    _check_names(data)
     trained_on = {} if adapter is None else _trained_on(adapter)
     opening = {"format": format, "trust": trust, **(options or {})}
     datasets = {Path(path).stem: _opened(path, split, trained_on, **opening) for path in data}
