@@ -207,17 +207,21 @@ def _contenders(
     """How each contender is made, and its recipe, by label.
 
     Raises:
-        RecipeError: No such tuner, one twice, or options of one tuner for several.
+        RecipeError: No such tuner, or one twice.
     """
     for tuner in tuners:
         TUNERS[tuner]  # raises with the nearest name
     if len(set(tuners)) != len(tuners):
         raise RecipeError("--tuners names one twice", got=",".join(tuners))
-    if len(tuners) > 1 and recipe.tuner_options:
-        raise RecipeError("tuner_options are for one tuner", got=",".join(tuners))
     tuned = {FINETUNED: recipe}
     if tuners:
-        tuned = {tuner: recipe.model_copy(update={"tuner": tuner}) for tuner in tuners}
+        other = {"tuner_options": {}}  # those of the recipe are for its own tuner
+        tuned = {
+            tuner: recipe.model_copy(
+                update={"tuner": tuner} | ({} if tuner == recipe.tuner else other)
+            )
+            for tuner in tuners
+        }
     found: dict[str, tuple[Maker, FinetuneRecipe]] = {
         label: (make_finetuned, own) for label, own in tuned.items()
     }

@@ -3,7 +3,9 @@
 import pytest
 
 from pdefm.errors import RecipeError
+from pdefm.models.loading import load_model, weights_sha256
 from pdefm.train.study import chosen_shots, parse_shots, run_study
+from pdefm.train.study_journal import FinishedTrainings
 from pdefm.train.study_results import sample_efficiency
 from tests.tiny import tiny_finetune, write_waves
 
@@ -34,13 +36,48 @@ def test_the_gain_is_the_ratio_of_the_data_for_the_same_error(finetuned, scratch
     assert gain["at_least"] is at_least
 
 
-def test_a_small_study_writes_its_files_and_is_reproducible(tiny_run, tmp_path):
+@pytest.fixture
+def recipe(tiny_run, tmp_path):
     path = write_waves(tmp_path / "lake.npy", 5, 6, 1, 16, 16, seed=7)
     source = {"name": "lake", "path": str(path), "axes": "N T C X Y", "names": ["height"]}
-    recipe = tiny_finetune(tiny_run.model, source, train={"max_steps": 2, "warmup_steps": 0})
+    return tiny_finetune(tiny_run.model, source, train={"max_steps": 2, "warmup_steps": 0})
+
+
+def test_a_small_study_writes_its_files_and_is_reproducible(recipe, tiny_run, tmp_path):
     results = run_study(recipe, tiny_run.model, tmp_path / "a", shots=[2, 4], num_seeds=2)
     assert {path.name for path in (tmp_path / "a").iterdir()} == {"results.json", "study.png"}
     assert set(results["errors"]) == {"finetuned", "scratch", "fno", "persistence"}
     assert all(len(errors["mean"]) == 2 for errors in results["errors"].values())
     again = run_study(recipe, tiny_run.model, tmp_path / "b", shots=[2, 4], num_seeds=2)
     assert again["errors"] == results["errors"]
+
+
+def test_a_study_that_was_killed_trains_only_what_was_missing(recipe, tiny_run, tmp_path):
+    out = tmp_path / "study"
+    key = weights_sha256(load_model(tiny_run.model)[0])
+    FinishedTrainings(out, recipe, key).add("fno", 2, recipe.seed, 0.125)
+    FinishedTrainings(tmp_path / "other", recipe, "another base").add("fno", 2, recipe.seed, 0.5)
+    assert FinishedTrainings(tmp_path / "other", recipe, key).error("fno", 2, recipe.seed) is None
+    results = run_study(recipe, tiny_run.model, out, shots=[2], num_seeds=1)
+    assert results["errors"]["fno"]["values"] == [[0.125]]
+    assert results["errors"]["scratch"]["values"] != [[0.125]]
+    assert not (tmp_path / "study.unfinished.json").exists()
+
+
+def test_several_tuners_are_compared_and_each_has_its_gain_at_every_number(
+    recipe, tiny_run, tmp_path
+):
+    tuners = ["head", "lora"]
+    results = run_study(
+        recipe, tiny_run.model, tmp_path / "s", shots=[2, 4], num_seeds=1, tuners=tuners
+    )
+    assert set(results["errors"]) == {"head", "lora", "scratch", "fno", "persistence"}
+    assert {label: len(gains) for label, gains in results["gains"].items()} == {
+        "head": 2,
+        "lora": 2,
+    }
+    assert results["errors"]["head"]["values"] != results["errors"]["lora"]["values"]
+    with pytest.raises(RecipeError, match="names one twice"):
+        run_study(recipe, tiny_run.model, tmp_path / "t", tuners=["lora", "lora"])
+    with pytest.raises(RecipeError, match="lora"):
+        run_study(recipe, tiny_run.model, tmp_path / "t", tuners=["lorra"])
