@@ -18,7 +18,7 @@ NORMAL = 1.959964  # 97.5 % quantile of the normal distribution
 STUDENT = (12.7062, 4.3027, 3.1824, 2.7764)  # of Student's t with 1 to 4 degrees of freedom
 OF_THE_MODEL = {"horizon", "ensemble", "noise", "metrics"}
 """What the protocol records and two models may differ in; the data and the frames are the same."""
-OF_THE_RUN = ("created", "command", "wall_time_seconds")
+OF_THE_RUN = ("created", "command", "wall_time_seconds", "seconds")
 UNORDERED = {name for name, m in MEASURES.items() if m.better == "neither"} | {"coverage"}
 HIGHER = {name for name, m in MEASURES.items() if m.better == "higher"}
 
@@ -26,14 +26,20 @@ HIGHER = {name for name, m in MEASURES.items() if m.better == "higher"}
 def equal_bit_for_bit(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two results are the same text once times and the command are left out.
 
-    What is left out is when they were made, how long that took and the command, which names its
-    own ``--out``; numbers, seeds, versions, hardware and hashes count to the last digit.
+    What is left out is when they were made, how long that and the training of baselines took, and
+    the command, which names its own ``--out``; numbers, seeds, versions, hardware and hashes count
+    to the last digit.
     """
-    texts = [
-        json.dumps({key: value for key, value in results.items() if key not in OF_THE_RUN})
-        for results in (one, other)
-    ]
-    return texts[0] == texts[1]
+    return json.dumps(_without_times(one)) == json.dumps(_without_times(other))
+
+
+def _without_times(results: Any) -> Any:
+    """The same, at every depth, without what differs from run to run."""
+    if isinstance(results, Mapping):
+        return {k: _without_times(v) for k, v in results.items() if k not in OF_THE_RUN}
+    if isinstance(results, list):
+        return [_without_times(value) for value in results]
+    return results
 
 
 def _student(degrees: int) -> float:

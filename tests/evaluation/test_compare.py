@@ -93,6 +93,12 @@ def test_equal_bit_for_bit_leaves_out_times_and_the_command_only():
     assert compare(one, other)["equal_bit_for_bit"]
     assert not equal_bit_for_bit(one, other | {"seed": 1})
     assert not equal_bit_for_bit(one, content([0.1, np.nextafter(0.2, 1)]))
+    trained = [
+        content([0.1], baselines={"fno": {"training": {"seconds": seconds, "steps": steps}}})
+        for seconds, steps in ((1.0, 5), (2.0, 5), (1.0, 6))
+    ]
+    assert equal_bit_for_bit(trained[0], trained[1])
+    assert not equal_bit_for_bit(trained[0], trained[2])
 
 
 def test_one_result_is_compared_with_its_own_baselines_on_every_dataset():
