@@ -59,7 +59,7 @@ def run(command, folder, hub):
     assert CANARY not in done.stdout + done.stderr
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_the_journeys_run_as_printed(hub, tmp_path):
     (tmp_path / "recipes").symlink_to(README.parent / "recipes")  # as in a clone
     run(["pdefm", "quickstart", *(f"--set={setting}" for setting in SHORT)], tmp_path, hub)
