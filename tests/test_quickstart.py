@@ -9,25 +9,27 @@ import time
 import pytest
 
 from pdefm.errors import EnvironmentFault, RecipeError
-from pdefm.quickstart import check_output, quickstart_recipes, scratch_recipe
+from pdefm.hub.load import load_by_name
+from pdefm.quickstart import check_output, quickstart_recipe, scratch_recipe
+from pdefm.train.data import open_sources
+from pdefm.train.pretrain import build_model
 
 
-def test_settings_reach_the_recipe_that_they_name():
-    base, adapted = quickstart_recipes(["pretrain.train.max_steps=7", "finetune.tuner=full"], 3)
-    assert base.train.max_steps == 7
-    assert adapted.tuner == "full"
-    assert base.seed == adapted.seed == 3
-
-
-def test_a_setting_of_neither_recipe_is_refused():
-    with pytest.raises(RecipeError, match=r"start with pretrain\. or finetune\."):
-        quickstart_recipes(["train.max_steps=7"], None)
+def test_settings_reach_the_recipe():
+    recipe = quickstart_recipe(["train.max_steps=7", "tuner=full"], 3)
+    assert (recipe.train.max_steps, recipe.tuner, recipe.seed) == (7, "full", 3)
+    with pytest.raises(RecipeError, match="max_stepz"):
+        quickstart_recipe(["train.max_stepz=7"], None)
 
 
 def test_scratch_has_the_shape_of_the_base_and_the_budget_of_the_adapter():
-    base, adapted = quickstart_recipes([], None)
-    scratch = scratch_recipe(base, adapted)
-    assert scratch.model == base.model
+    adapted = quickstart_recipe([], None)
+    scratch = scratch_recipe(adapted)
+    base, _ = load_by_name(adapted.base)
+    fresh, _ = build_model(scratch, open_sources(scratch.data))
+    assert {**base.config.to_dict(), "field_names": ["phase"]} == fresh.config.to_dict() | {
+        key: base.config.to_dict()[key] for key in ("architectures", "transformers_version")
+    }
     assert scratch.data == adapted.data
     assert scratch.train == adapted.train
     assert scratch.task.noise_fraction == adapted.task_options["noise_fraction"]

@@ -24,7 +24,7 @@ def quickstart(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Do the whole job once: solve, pretrain, publish, fine-tune, evaluate, report.
+    """Do the whole job once: solve, fine-tune the shipped model, evaluate, publish, report.
 
     Example: pdefm quickstart --out first-look
     """
@@ -50,5 +50,5 @@ def quickstart(
         "Next, with your own data (N trajectories, T times, X by Y points):",
         '  pdefm data inspect my.npy --axes "N T X Y" --names phase --picture my.png',
         f"  pdefm finetune --model {summary['model']} --data my.npy --axes 'N T X Y' --names phase"
-        " --add-field phase --out runs/mine",
+        " --out runs/mine",
     )
