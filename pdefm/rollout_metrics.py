@@ -13,6 +13,7 @@ from pdefm.metrics import Fields, Mask, PerStep, radial_spectrum
 PerField = Float[Tensor, "batch channel"]
 Ensemble = Float[Tensor, "member batch time channel *space"]
 CORRELATED = 0.8
+BLOWN_UP = 4.0
 DPOT_GRID = 128
 
 
@@ -109,8 +110,20 @@ def correlation_time(
     Source: learned solvers of turbulence (Kochkov et al. 2021, PNAS 118, e2101784118), there 0.95;
     0.8 is PDE-Refiner's (arXiv 2308.05732), section 4.
     """
-    low = correlation(prediction, target, mask=mask) < threshold
+    low = ~(correlation(prediction, target, mask=mask) >= threshold)  # also what is not finite
     return torch.where(low.any(1), low.int().argmax(1), low.shape[1]).to(prediction.dtype)
+
+
+def blow_up(
+    prediction: Fields, target: Fields, *, mask: Mask | None = None, factor: float = BLOWN_UP
+) -> PerField:
+    """1 where any frame is not finite or has an RMS above ``factor`` times the truth's largest.
+
+    The mean over trajectories is the share of rollouts that blew up.
+    """
+    sizes = [_inside(u, mask).square().sum(-1).sqrt() for u in (prediction, target)]
+    limit = factor * sizes[1].amax(1, keepdim=True) + 1e-12
+    return (~(sizes[0] <= limit)).any(1).to(prediction.dtype)
 
 
 def conservation_drift(

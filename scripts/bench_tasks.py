@@ -1,6 +1,6 @@
 """Proof that each task beats its trivial baselines; ``python scripts/bench_tasks.py [TASK ...]``.
 
-Trains the shipped recipe of every task on the base (default: the quickstart's) and prints, as
+Trains the shipped recipe of every task on the base (default: the shipped one) and prints, as
 Markdown, the held-out relative L2 errors of the adapter, of the base before the task's training,
 and of the trivial answers: persistence, the mean of the training data, interpolation, no
 correction. For `inverse` a second table says how the error grows with the noise, beside
@@ -42,7 +42,7 @@ RECIPES = (
     "assimilation",
 )
 NOISE = (0.0, 0.02, 0.05, 0.1, 0.2)
-BASE = "pdefm-quickstart/models/dpot-quickstart"
+BASE = "dpot-nano"
 INVERSE = "inverse"
 
 

@@ -32,7 +32,7 @@ def demo(
     with its parameters and the seed of its initial state, or upload a file; Run solves it and lets
     the model continue the first frames; the rollout can be downloaded. Nothing leaves this machine.
 
-    Example: pdefm demo --model models/dpot-quickstart --port 7860
+    Example: pdefm demo --model dpot-nano --port 7860
     """
     if find_spec("gradio") is None:
         raise EnvironmentFault("pdefm demo needs gradio", do="pip install 'pdefm[demo]'")

@@ -1,6 +1,6 @@
 """Sources of a recipe: files, an equation solved once into the cache, or one without end."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field as Limits
 from pydantic import field_validator, model_validator
@@ -14,6 +14,8 @@ from pdefm.data.open import open_trajectories, present_splits
 from pdefm.errors import DataError
 from pdefm.progress import progress
 
+Points = Annotated[int, Limits(ge=8)]
+
 
 class GenerateSection(Section):
     """Trajectories that a solver makes; kept in the cache and made only once."""
@@ -24,8 +26,8 @@ class GenerateSection(Section):
     """Training trajectories."""
     num_validation: int = Limits(default=4, ge=1)
     """Validation trajectories, which are other samples."""
-    resolution: int = Limits(default=64, ge=8)
-    """Points per axis."""
+    resolution: Points | list[Points] = 64
+    """Points per axis, or of each axis."""
     num_frames: int = Limits(default=21, ge=1)
     """Frames per trajectory, the initial state included; steady families have one."""
     seed: int = 0
@@ -40,7 +42,9 @@ class GenerateSection(Section):
             folder = generate_cached(
                 self.family,
                 num_trajectories=count,
-                resolution=self.resolution,
+                resolution=tuple(self.resolution)
+                if isinstance(self.resolution, list)
+                else self.resolution,
                 num_frames=self.num_frames,
                 seed=self.seed,
                 split=split,

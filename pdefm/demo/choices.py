@@ -108,7 +108,7 @@ def find_choices(models: list[str], adapters: list[str]) -> dict[str, Choice]:
     if not found:
         raise ModelError(
             "there is no model that forecasts",
-            do="Give one with --model, or make one with `pdefm quickstart`",
+            do="Give one with --model, or publish one with `pdefm publish`",
         )
     return found
 

@@ -125,6 +125,12 @@ def _values(entry: Mapping[str, Any], metric: str, where: str) -> np.ndarray:
             got=f"'{metric}'",
             do=nearest_name_hint(metric, list(found)),
         )
+    if None in found[metric]:
+        raise DataError(
+            f"{where}: a rollout left the finite numbers, so errors cannot be paired",
+            got=f"{found[metric].count(None)} of {len(found[metric])}",
+            do="Compare fewer --steps, or blow_up_rate",
+        )
     return np.asarray(found[metric], float)
 
 

@@ -1,6 +1,7 @@
 """Datasets x models x metrics x horizons, into one results.json."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from time import perf_counter
@@ -38,6 +39,17 @@ REDUCTION = (
 BATCH_SIZE = 16
 
 
+def without_nan(value: Any) -> Any:
+    """The same with JSON's null for every number that is not finite, in nested values too."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [without_nan(inner) for inner in value]
+    return value
+
+
 def _summary(errors: Errors, names: Sequence[str]) -> dict[str, Any]:
     """Means, and curves over the steps with percentiles over the trajectories."""
     per_step: dict[str, dict[str, list[float]]] = {}
@@ -50,7 +62,7 @@ def _summary(errors: Errors, names: Sequence[str]) -> dict[str, Any]:
             "p10": low.tolist(),
             "p90": high.tolist(),
         }
-    return {
+    numbers = {
         "metrics": {metric: float(values.mean()) for metric, values in errors.items()},
         "per_trajectory": {m: values.flatten(1).mean(1).tolist() for m, values in errors.items()},
         "per_step": per_step,
@@ -59,6 +71,7 @@ def _summary(errors: Errors, names: Sequence[str]) -> dict[str, Any]:
             for i, name in enumerate(names)
         },
     }
+    return without_nan(numbers)
 
 
 def _check_finite(name: str, windows: Sequence[Trajectory]) -> None:
@@ -149,7 +162,6 @@ def evaluate_dataset(
     Raises:
         DataError: Too few frames, or non-finite data.
         ModelError: A field that a contender does not know.
-        NumericalError: A rollout left the finite numbers.
         RecipeError: An unknown metric.
     """
     count = min(len(collection), protocol.max_trajectories or len(collection))

@@ -20,6 +20,7 @@ from pdefm.metrics import (
 )
 from pdefm.registry import nearest_name_hint
 from pdefm.rollout_metrics import (
+    blow_up,
     conservation_drift,
     correlation_time,
     crps,
@@ -170,6 +171,11 @@ MEASURES: dict[str, Measure] = {
         "|<u_end> - <u_0>| / (rms(u_0) + 1e-8) of the last frame predicted and the last one known,"
         " means over space; an error only of fields whose mean is conserved.",
         lambda c: conservation_drift(c.prediction, c.start, mask=c.mask)[:, -1],
+    ),
+    "blow_up_rate": Measure(
+        "Share of rollouts in which a field has a frame that is not finite, or whose RMS is more"
+        " than 4 times the largest of the truth's frames.",
+        _plain(blow_up),
     ),
     "crps": Measure(
         "1/K sum_i |x_i - y| - 1/(2 K (K - 1)) sum_ij |x_i - x_j| of K members at every point, mean"

@@ -19,8 +19,9 @@ class BenchmarkSource(SourceSection):
     """A dataset of a benchmark."""
 
     split: Literal["valid", "test", "all"] = "valid"
-    """What is measured on: the trajectories that trainings hold out, the split ``test``, or all
-    that lies at ``path``, which then is what no training sees."""
+    """What is measured on: the trajectories that trainings hold out, the split ``test`` (of an
+    equation, samples that no training sees or chooses by), or all that lies at ``path``, which then
+    is what no training sees."""
     num_steps: int | None = Limits(default=None, ge=1)
     """Frames to roll out; by default the benchmark's."""
     max_trajectories: int | None = Limits(default=None, ge=1)
@@ -45,7 +46,9 @@ class BenchmarkSource(SourceSection):
         Raises:
             DataError: Missing or unreadable data.
         """
-        if self.split == "valid" or self.path is None:
+        if self.path is None:
+            return self.open("test" if self.split == "test" else "valid")
+        if self.split == "valid":
             return self.open("valid")
         return self.open_path(None if self.split == "all" else self.split)
 
@@ -55,6 +58,8 @@ class BenchmarkRecipe(Section):
 
     name: str
     """In the results."""
+    about: str = ""
+    """What it asks, for a card: a sentence or two."""
     seed: int = 0
     """Of the perturbations of an ensemble; the samples have seeds of their own."""
     root: str | None = None

@@ -19,13 +19,21 @@ from pdefm.evaluation.summary import (
     window_text,
 )
 from pdefm.files import write_text_atomic
+from pdefm.hub.evidence import (
+    MORE_RESULTS,
+    gain_table,
+    overview,
+    read_named,
+    read_studies,
+    study_table,
+    wins,
+)
 from pdefm.hub.folder import (
     ADAPTER_CONFIG,
     CARD,
     CONFIG,
     PROCESSOR,
     RESULTS,
-    STUDY,
     TRAINING,
     ModelFolder,
     read_json,
@@ -67,7 +75,8 @@ class CardParts:
         adapter: Content of ``adapter_config.json``, or None for a model.
         results: Content of ``results.json``, or None if nothing was evaluated.
         training: Content of ``training.json``, or None if the run is not known.
-        study: Content of ``study/results.json`` of ``pdefm finetune --study``, or None.
+        more: Name to content of further ``results-NAME.json``.
+        studies: Name to content of each ``pdefm finetune --study``.
         recipe: Resolved recipe of the training; empty if unknown.
         prose: Text written by hand.
         metadata: Metadata written by hand, at the top of ``prose.md``; wins over ours.
@@ -79,7 +88,8 @@ class CardParts:
     adapter: Mapping[str, Any] | None = None
     results: Mapping[str, Any] | None = None
     training: Mapping[str, Any] | None = None
-    study: Mapping[str, Any] | None = None
+    more: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    studies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     prose: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -105,9 +115,9 @@ class CardParts:
         run = run_folder_of(folder)
         places = [folder] if run is None else [run, folder]
         results = _first_file(places, RESULTS)
-        study = _first_file([folder], STUDY) or _first_file(places, f"study/{RESULTS}")
         recipe = _first_file(places, "recipe.yaml")
         training = _first_file([folder], TRAINING)
+        more, studies = read_named(places, MORE_RESULTS), read_studies(places)
         if prose_from is not None:
             other = run_folder_of(prose_from)
             places += [prose_from] if other is None else [other, prose_from]
@@ -120,7 +130,8 @@ class CardParts:
             adapter=adapter,
             results=read_json(results) if results else None,
             training=_training(run, training),
-            study=read_json(study) if study else None,
+            more=more,
+            studies=studies,
             recipe=_recipe(adapter, recipe) or (_training(run, training) or {}).get("recipe", {}),
             prose=text,
             metadata=metadata,
@@ -273,19 +284,6 @@ def limits(parts: CardParts) -> list[str]:
     return sentences
 
 
-def study_rows(study: Mapping[str, Any]) -> list[list[str]]:
-    """Number of trajectories, and mean and deviation of every contender's error."""
-    rows = []
-    for position, shots in enumerate(study["shots"]):
-        cells = []
-        for found in study["errors"].values():
-            spread = found["std"][position]
-            text = f"{found['mean'][position]:.4f}"
-            cells.append(f"{text} ± {spread:.4f}" if spread else text)
-        rows.append([str(shots), *cells])
-    return rows
-
-
 def render_card(source: CardParts | str | Path) -> str:
     """Markdown of a model card, with metadata that the Hub accepts.
 
@@ -324,10 +322,14 @@ def render_card(source: CardParts | str | Path) -> str:
             sentences=summary_sentences(results) if results else [],
             protocol=protocol_sentence(results) if results else "",
             provenance=provenance(results) if results else {},
-            study=parts.study,
+            more=parts.more,
+            studies=parts.studies,
+            overview=overview,
+            wins=wins,
+            study_table=study_table,
+            gain_table=gain_table,
             training=training_record_facts(parts.training) if parts.training else {},
             sources=dataset_rows(parts.training) if parts.training else [],
-            study_rows=study_rows(parts.study) if parts.study else [],
         )
         ModelCard(text)
     except (KeyError, TypeError, ValueError, UndefinedError) as error:

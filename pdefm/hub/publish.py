@@ -15,6 +15,7 @@ from pdefm.files import (
     write_text_atomic,
 )
 from pdefm.hub.card import CardParts, is_rendered, render_card
+from pdefm.hub.evidence import run_evidence
 from pdefm.hub.folder import (
     ADAPTER_CONFIG,
     CARD,
@@ -22,8 +23,6 @@ from pdefm.hub.folder import (
     CONTRACT_PATTERNS,
     LOCAL_NAME,
     PROCESSOR,
-    RESULTS,
-    STUDY,
     TRAINING,
     ModelFolder,
     find_model_folder,
@@ -93,6 +92,17 @@ def _check_results(path: Path, source: ModelFolder) -> None:
         )
 
 
+def _check_study(path: Path, source: ModelFolder) -> None:
+    """Refuse a study that started from other weights than those of the model beside it."""
+    started = read_json(path).get("base_sha256")
+    if source.kind == "model" and started != (found := source.weights_sha256()):
+        raise ModelError(
+            f"{path} started from other weights ({str(started)[:12]})",
+            got=f"weights {found[:12]} in {source.path}",
+            do="Run the study again, or remove it",
+        )
+
+
 def _stage(source: ModelFolder, stage: Path, name: str) -> None:
     """Fill a fresh folder with exactly what will be published."""
     for path in source.contract_files():
@@ -100,12 +110,13 @@ def _stage(source: ModelFolder, stage: Path, name: str) -> None:
             shutil.copyfile(path, stage / path.name)
     run = run_folder_of(source.path)
     if run is not None:
-        for path, published in ((RESULTS, RESULTS), (f"study/{RESULTS}", STUDY)):
-            if (run / path).is_file():
-                shutil.copyfile(run / path, stage / published)
+        for published, path in run_evidence(run).items():
+            shutil.copyfile(path, stage / published)
         write_json_atomic(stage / TRAINING, training_record(run))
-    if (stage / RESULTS).is_file():
-        _check_results(stage / RESULTS, source)
+    for path in stage.glob("results*.json"):
+        _check_results(path, source)
+    for path in stage.glob("study*.json"):
+        _check_study(path, source)
     for path in stage.glob("*.json"):
         content = read_json(path)
         if (clean := without_paths(content)) != content:

@@ -31,6 +31,7 @@ PDES = Registry(
             "pdefm.pdes.navier_stokes_compressible:NavierStokesCompressible"
         ),
         "navier_stokes_decaying": "pdefm.pdes.navier_stokes_decaying:NavierStokesDecaying",
+        "navier_stokes_random": "pdefm.pdes.navier_stokes_random:NavierStokesRandom",
         "navier_stokes_scalar": "pdefm.pdes.navier_stokes_scalar:NavierStokesScalar",
         "obstacle_flow": "pdefm.pdes.obstacle_flow:ObstacleFlow",
         "poisson": "pdefm.pdes.poisson:Poisson",

@@ -24,6 +24,7 @@ from pdefm.files import atomic_folder, write_json_atomic
 from pdefm.models.dpot.configuration_dpot import DPOTConfig
 from pdefm.models.dpot.modeling_dpot import DPOTModel
 from pdefm.models.loading import load_model, weights_sha256
+from pdefm.models.processing_pde import PDEProcessor
 from pdefm.progress import progress
 from pdefm.tasks.base import Prepared, Task, task_loss
 from pdefm.train.data import (
@@ -44,7 +45,14 @@ from pdefm.train.fields import (
 from pdefm.train.optim import learning_rate, make_optimizer
 from pdefm.train.recipe import FinetuneRecipe
 from pdefm.train.study_journal import FinishedTrainings
-from pdefm.train.study_results import FINETUNED, FNO, SCRATCH, draw_study, study_results
+from pdefm.train.study_results import (
+    FINETUNED,
+    FNO,
+    SCRATCH,
+    UNTRAINED,
+    draw_study,
+    study_results,
+)
 from pdefm.train.validation import baseline_errors, validation_errors
 from pdefm.tuners import TUNERS
 
@@ -134,6 +142,14 @@ def fresh_model(config: DPOTConfig, **changes: Any) -> DPOTModel:
     return DPOTModel(DPOTConfig(**values))
 
 
+def base_shape(base: nn.Module, processor: PDEProcessor) -> dict[str, Any]:
+    """All of a base but its weights: what contenders without a base are made from."""
+    config = cast(DPOTModel, base).config.to_dict()
+    for key in ("_name_or_path", "transformers_version"):
+        config.pop(key, None)
+    return {"config": config, "processor": processor.to_dict()}
+
+
 def run_study(
     recipe: FinetuneRecipe,
     base_folder: Path,
@@ -171,7 +187,9 @@ def run_study(
     ks = chosen_shots(shots, min(len(source.train) for source in sources))
     contenders = _contenders(recipe, tuners)
     seeds = range(recipe.seed, recipe.seed + num_seeds)
-    finished = FinishedTrainings(out, recipe, weights_sha256(load_model(base_folder)[0]))
+    base, processor = load_model(base_folder)
+    base_sha256 = weights_sha256(base)
+    finished = FinishedTrainings(out, recipe, base_sha256, base_shape(base, processor))
     _, task = make_finetuned(recipe, base_folder, sources)
     baselines = baseline_errors(task, validation_batches(sources, recipe.data, task))
     with progress("study", len(ks) * num_seeds * len(contenders), unit="trainings") as advance:
@@ -182,7 +200,7 @@ def run_study(
                 few = [_subset(source, k, seed) for source in sources]
                 torch.manual_seed(seed)
                 model, task = make(seeded, base_folder, few)
-                plain = label in (SCRATCH, FNO)
+                plain = label in UNTRAINED
                 loss = task_loss if plain else tuner_loss(tuned.tuner, tuned.tuner_options)
                 train_steps(seeded, model, task, few, loss)
                 validation = validation_batches(sources, recipe.data, task)
@@ -193,7 +211,7 @@ def run_study(
         label: [[finished.known[label, k, seed] for seed in seeds] for k in ks]
         for label in contenders
     }
-    results = study_results(recipe, ks, found, baselines, num_seeds)
+    results = study_results(recipe, ks, found, baselines, num_seeds, base_sha256)
     with atomic_folder(out, overwrite=overwrite) as folder:
         write_json_atomic(folder / "results.json", results)
         (folder / "study.png").write_bytes(draw_study(results))

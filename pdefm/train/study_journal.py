@@ -3,9 +3,11 @@
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from pdefm.files import write_text_atomic
 from pdefm.train.recipe import FinetuneRecipe
+from pdefm.train.study_results import UNTRAINED
 
 
 class FinishedTrainings:
@@ -14,17 +16,25 @@ class FinishedTrainings:
     Args:
         out: Folder of the study.
         recipe: Of the study; results of another recipe do not count.
-        base: Hash of the base's weights; the same.
+        base: Hash of the base's weights; another base's count only for the contenders that do not
+            start from it, if it has the same shape.
+        shape: All of the base but its weights.
     """
 
-    def __init__(self, out: Path, recipe: FinetuneRecipe, base: str) -> None:
+    def __init__(self, out: Path, recipe: FinetuneRecipe, base: str, shape: dict[str, Any]) -> None:
         self.path = out.with_name(f"{out.name}.unfinished.json")
-        self.key = [recipe.model_dump(mode="json"), base]
+        # As they are read back: tuples are lists, keys are text.
+        keys = {"recipe": recipe.model_dump(mode="json"), "base": base, "shape": shape}
+        self.keys = json.loads(json.dumps(keys))
         self.known: dict[tuple[str, int, int], float] = {}
         with suppress(OSError, ValueError, KeyError, TypeError):
             content = json.loads(self.path.read_text(encoding="utf-8"))
-            if content["key"] == self.key:
-                self.known = {tuple(entry[:3]): entry[3] for entry in content["errors"]}
+            same = {name: content[name] == key for name, key in self.keys.items()}
+            self.known = {
+                (label, shots, seed): error
+                for label, shots, seed, error in content["errors"]
+                if same["recipe"] and same["shape" if label in UNTRAINED else "base"]
+            }
 
     def error(self, label: str, shots: int, seed: int) -> float | None:
         """Error of a training, or ``None`` if it is still to be done."""
@@ -35,7 +45,7 @@ class FinishedTrainings:
         self.known[label, shots, seed] = error
         entries = [[*key, value] for key, value in self.known.items()]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_text_atomic(self.path, json.dumps({"key": self.key, "errors": entries}))
+        write_text_atomic(self.path, json.dumps({**self.keys, "errors": entries}))
 
     def remove(self) -> None:
         """Forget: the study is written."""

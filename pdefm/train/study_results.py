@@ -9,6 +9,7 @@ from pdefm.provenance import provenance
 from pdefm.train.recipe import FinetuneRecipe
 
 FINETUNED, SCRATCH, FNO = "finetuned", "scratch", "fno"
+UNTRAINED = (SCRATCH, FNO)  # start from new weights, not from the base
 
 
 def study_results(
@@ -17,6 +18,7 @@ def study_results(
     found: Mapping[str, list[list[float]]],
     baselines: Mapping[str, Mapping[str, float]],
     num_seeds: int,
+    base_sha256: str,
 ) -> dict[str, Any]:
     """Content of ``results.json``.
 
@@ -26,6 +28,7 @@ def study_results(
         found: Label to errors, a list over the seeds for each number.
         baselines: Label to source to error of what learns nothing.
         num_seeds: Seeds.
+        base_sha256: Hash of the weights that the fine-tuned ones started from.
     """
     errors: dict[str, dict[str, list[Any]]] = {
         label: {
@@ -36,7 +39,7 @@ def study_results(
         for label, by_shot in found.items()
     }
     scratch = errors[SCRATCH]["mean"]
-    tuned = {label: errors[label]["mean"] for label in found if label not in (SCRATCH, FNO)}
+    tuned = {label: errors[label]["mean"] for label in found if label not in UNTRAINED}
     for label, by_source in baselines.items():
         mean = float(np.mean(list(by_source.values())))
         errors[label] = {"mean": [mean] * len(shots), "std": [0.0] * len(shots)}
@@ -48,6 +51,7 @@ def study_results(
         "schema": 1,
         **provenance(recipe.seed),
         "recipe": recipe.model_dump(mode="json"),
+        "base_sha256": base_sha256,
         "num_seeds": num_seeds,
         "num_steps": recipe.train.max_steps,
         "metric": "relative_l2",

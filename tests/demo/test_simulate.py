@@ -40,7 +40,7 @@ def test_equations_that_the_model_knows_come_first_and_others_say_why_not(choice
 def test_without_any_model_it_says_what_makes_one(tmp_path, monkeypatch):
     monkeypatch.setenv("PDEFM_HOME", str(tmp_path))
     monkeypatch.setattr("pdefm.demo.choices.list_models", lambda: [])
-    with pytest.raises(ModelError, match="pdefm quickstart"):
+    with pytest.raises(ModelError, match="pdefm publish"):
         find_choices([], [])
 
 

@@ -198,6 +198,36 @@ def test_a_study_is_on_the_card_and_is_published(tmp_path):
     assert "four times the data" in card
     assert "| 4 | 0.2000 ± 0.0100 | 0.5000 |" in card
     assert "study.json" in CONTRACT_PATTERNS
+    write_json(adapter / "study-lakes.json", study | {"gain": {"sentence": "another"}})
+    card = render_card(adapter)
+    assert "### lakes" in card
+    assert "four times the data" in card
+    assert "another" in card
+
+
+def test_further_benchmarks_are_tables_of_their_own(tmp_path):
+    model = make_model(tmp_path / "waves")
+    write_json(model / "results.json", results(own=0.02, adapter=False))
+    more = results(own=0.5, adapter=False)
+    more["benchmark"] = {"about": "Other grids.", "metrics": ["blow_up_rate"]}
+    more["datasets"]["waves-test"]["metrics"]["blow_up_rate"] = 0.25
+    write_json(model / "results-other_grids.json", more)
+    card = render_card(model)
+    part = card.partition("### other grids")[2]
+    assert part.startswith("\n\nOther grids.\n\n| dataset | grid | steps | model | ")
+    assert " | 0.250 |" in part
+    assert more["command"] in part
+
+
+def test_a_card_of_many_datasets_starts_with_one_table_and_says_where_it_loses(tmp_path):
+    model = make_model(tmp_path / "waves")
+    many, lost = results(own=0.02, adapter=False), results(own=0.5, adapter=False)
+    entry = many["datasets"]["waves-test"]
+    many["datasets"] = {name: entry for name in "abc"} | {"d": lost["datasets"]["waves-test"]}
+    write_json(model / "results.json", many)
+    card = render_card(model)
+    assert "lowest relative L2 error on 3 of 4. It loses d to " in card
+    assert card.index("| a | ") < card.index("<details>") < card.index("**a**: ")
 
 
 def test_the_card_of_a_run_is_that_of_what_is_published(tmp_path):

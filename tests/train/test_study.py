@@ -4,7 +4,7 @@ import pytest
 
 from pdefm.errors import RecipeError
 from pdefm.models.loading import load_model, weights_sha256
-from pdefm.train.study import chosen_shots, parse_shots, run_study
+from pdefm.train.study import base_shape, chosen_shots, parse_shots, run_study
 from pdefm.train.study_journal import FinishedTrainings
 from pdefm.train.study_results import sample_efficiency
 from tests.tiny import tiny_finetune, write_waves
@@ -54,14 +54,25 @@ def test_a_small_study_writes_its_files_and_is_reproducible(recipe, tiny_run, tm
 
 def test_a_study_that_was_killed_trains_only_what_was_missing(recipe, tiny_run, tmp_path):
     out = tmp_path / "study"
-    key = weights_sha256(load_model(tiny_run.model)[0])
-    FinishedTrainings(out, recipe, key).add("fno", 2, recipe.seed, 0.125)
-    FinishedTrainings(tmp_path / "other", recipe, "another base").add("fno", 2, recipe.seed, 0.5)
-    assert FinishedTrainings(tmp_path / "other", recipe, key).error("fno", 2, recipe.seed) is None
+    base, processor = load_model(tiny_run.model)
+    key = weights_sha256(base), base_shape(base, processor)
+    FinishedTrainings(out, recipe, *key).add("fno", 2, recipe.seed, 0.125)
     results = run_study(recipe, tiny_run.model, out, shots=[2], num_seeds=1)
     assert results["errors"]["fno"]["values"] == [[0.125]]
     assert results["errors"]["scratch"]["values"] != [[0.125]]
     assert not (tmp_path / "study.unfinished.json").exists()
+
+
+def test_another_base_of_the_same_shape_only_trains_what_starts_from_it(recipe, tmp_path):
+    shape = {"config": {"hidden_size": 8}}
+    for label, error in (("fno", 0.5), ("scratch", 0.25), ("lora", 0.125)):
+        FinishedTrainings(tmp_path / "s", recipe, "one", shape).add(label, 2, 0, error)
+    other = FinishedTrainings(tmp_path / "s", recipe, "another", shape)
+    assert other.known == {("fno", 2, 0): 0.5, ("scratch", 2, 0): 0.25}
+    wider = FinishedTrainings(tmp_path / "s", recipe, "one", {"config": {"hidden_size": 16}})
+    assert wider.known == {("lora", 2, 0): 0.125}
+    longer = recipe.model_copy(update={"seed": recipe.seed + 1})
+    assert FinishedTrainings(tmp_path / "s", longer, "one", shape).known == {}
 
 
 def test_several_tuners_are_compared_and_each_has_its_gain_at_every_number(
