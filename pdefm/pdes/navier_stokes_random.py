@@ -24,16 +24,17 @@ class NavierStokesRandom(NavierStokes):
     49)^(-5/4)`` and ``z_k`` complex with normal parts of unit variance, without the mean. Frames
     are one time unit apart; the published sets have viscosities 1e-3, 1e-4 and 1e-5.
 
-    Solved on ``solver_points`` points an axis or a multiple of the grid's that is not smaller, and
-    kept at the grid's, so that a grid too coarse for the viscosity does not spoil the solution.
+    With ``solver_points`` it is solved on a multiple of the grid's points that is not smaller, and
+    kept at the grid's, as the published sets were: a grid too coarse for the viscosity then does
+    not spoil the solution. The residual on the kept points means little in that case.
 
     Source: Li et al. (2021), arXiv 2010.08895, section 5.3 and appendix A.3.3. The amplitude is
     that of their published generator, where ``7^(3/2)`` is the deviation; in the paper's formula
     it is the variance. Modes above 21, a ten-thousandth of the variance, are left out.
 
     Args:
-        solver_points: Points along an axis that are enough; by default ``0.4 / sqrt(viscosity)``
-            of the smallest viscosity, which is 127 for 1e-5.
+        solver_points: Points along an axis that are enough, about ``0.4 / sqrt(viscosity)``: 128
+            for 1e-5. By default the grid's own.
     """
 
     name = "navier_stokes_random"
@@ -57,8 +58,6 @@ class NavierStokesRandom(NavierStokes):
         super().__init__(
             dt=dt, parameter_ranges=parameter_ranges, num_substeps=num_substeps, method=method
         )
-        if solver_points is None:
-            solver_points = ceil(0.4 / sqrt(self.parameter_ranges["viscosity"][0]))
         self.solver_points = solver_points
 
     def scheme(self) -> dict[str, Any]:
@@ -90,7 +89,7 @@ class NavierStokesRandom(NavierStokes):
         times: Float[Tensor, " time"],
     ) -> Integration:
         """On the finer grid; see the class and ``PDE.integrate``."""
-        factors = [ceil(self.solver_points / num_points) for num_points in grid.shape]
+        factors = [ceil((self.solver_points or n) / n) for n in grid.shape]
         if factors == [1] * len(factors):
             return super().integrate(initial, parameters, grid, times)
         shape = tuple(n * factor for n, factor in zip(grid.shape, factors, strict=True))

@@ -33,7 +33,6 @@ def test_finer_grids_hold_the_same_functions():
 
 def test_a_coarse_grid_is_solved_on_a_finer_one():
     pde = NavierStokesRandom(parameter_ranges={"viscosity": 1e-4}, solver_points=64)
-    assert NavierStokesRandom(parameter_ranges={"viscosity": 1e-4}).solver_points == 40
     initial, values, grid = drawn_batch(pde, 32, 1)
     times = torch.tensor([0.0, 1.0], dtype=torch.float64)
     found = pde.solve(initial, values, grid, times)
