@@ -13,14 +13,7 @@ from tests.hub.hub_double import HubDouble, start
 CANARY = "hf_canary_of_the_readme"
 README = Path(__file__).parents[1] / "README.md"
 # The quickstart that the README's journeys start from, cut down; its full length is a slow test.
-SHORT = [
-    "pretrain.train.max_steps=6",
-    "pretrain.model.hidden_size=32",
-    "pretrain.data.sources.0.generate.num_trajectories=2",
-    "pretrain.data.sources.1.generate.num_trajectories=2",
-    "pretrain.data.sources.2.generate.num_trajectories=2",
-    "finetune.train.max_steps=4",
-]
+SHORT = ["train.max_steps=4"]
 
 
 def blocks(text):
@@ -74,9 +67,7 @@ def test_the_journeys_run_as_printed(hub, tmp_path):
     assert "sst" in (tmp_path / "models" / "foreign" / "README.md").read_text()
     assert (tmp_path / "models" / "smoke" / "config.json").is_file()
     assert {name for name, found in hub.repositories.items() if found.private} == {"you/dpot-smoke"}
-    assert {"you/dpot-mine", "you/dpot-quickstart", "datasets/you/allen-cahn"} < set(
-        hub.repositories
-    )
+    assert {"you/dpot-mine", "datasets/you/allen-cahn"} < set(hub.repositories)
     kept = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not [path for path in kept if CANARY.encode() in path.read_bytes()]
     assert not [oid for oid, content in hub.blobs.items() if CANARY.encode() in content]

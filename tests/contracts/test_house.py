@@ -116,13 +116,14 @@ def test_tested_versions_name_no_host_path_or_local_build():
     assert "torch==2.13.0" in pinned
 
 
-def test_recipes_are_shipped_in_the_wheel():
+def test_recipes_and_models_are_shipped_in_the_wheel():
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"][
         "targets"
     ]["wheel"]
-    assert "recipes" in wheel["only-include"]
-    assert wheel["sources"] == {"recipes": "pdefm/recipes"}
-    assert [path for path in FILES if path.relative_to(ROOT).parts[0] == "recipes"]
+    shipped = ("recipes", "model_cards")
+    assert {"pdefm", *shipped} == set(wheel["only-include"])
+    assert wheel["sources"] == {name: f"pdefm/{name}" for name in shipped}
+    assert {path.relative_to(ROOT).parts[0] for path in FILES} >= set(shipped)
 
 
 @pytest.mark.parametrize(

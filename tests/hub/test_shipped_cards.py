@@ -13,8 +13,8 @@ FOLDERS = sorted(path for path in CARDS.iterdir() if path.is_dir())
 MAX_JSON = 500_000
 
 
-def test_there_is_a_card():
-    assert [folder.name for folder in FOLDERS if folder.name == "quickstart"]
+def test_there_are_cards_of_the_shipped_model_and_of_the_quickstart():
+    assert {"dpot-nano", "quickstart"} <= {folder.name for folder in FOLDERS}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
