@@ -7,6 +7,7 @@ import torch
 
 from pdefm.metrics import relative_l2
 from pdefm.rollout_metrics import (
+    blow_up,
     conservation_drift,
     correlation,
     correlation_time,
@@ -48,6 +49,16 @@ def test_the_correlation_time_is_the_first_step_below_the_threshold():
     assert correlation_time(target, target).item() == 5
     assert correlation_time(frames(*moved), target, threshold=0.9).item() == 2
     assert correlation(frames(torch.ones(32, 16)), frames(WAVE)).item() == 0
+
+
+def test_rollouts_that_grow_or_leave_the_finite_numbers_have_blown_up():
+    target = frames(WAVE, 2 * WAVE)
+    broken = WAVE.clone()
+    broken[3, 3] = math.nan
+    assert blow_up(frames(WAVE, 7.9 * WAVE), target).item() == 0  # the largest of the truth counts
+    assert blow_up(frames(8.1 * WAVE, WAVE), target).item() == 1
+    assert blow_up(frames(WAVE, broken), target).item() == 1
+    assert correlation_time(frames(WAVE, broken), target).item() == 1
 
 
 def test_the_drift_is_the_shift_of_the_mean_over_the_rms():

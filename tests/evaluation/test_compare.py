@@ -143,6 +143,11 @@ def test_another_protocol_or_metric_is_refused():
         compare(content([0.1, 0.2]), content([0.1, 0.2]), metric="relativ_l2")
 
 
+def test_rollouts_that_blew_up_cannot_be_paired():
+    with pytest.raises(DataError, match=r"left the finite numbers.*got 1 of 2"):
+        compare(content([0.1, 0.2]), content([0.1, None]))
+
+
 def test_datasets_of_only_one_are_said():
     other = content([0.1, 0.2])
     other["datasets"]["sea"] = other["datasets"]["lake"]

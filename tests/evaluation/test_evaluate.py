@@ -3,6 +3,8 @@
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -103,6 +105,24 @@ def test_the_model_is_measured_on_its_rollout(contender):
     per_field = found["per_field"]["velocity_y"]["relative_l2"]
     assert per_field == pytest.approx(float(whole[:, :, 1].mean()), rel=1e-4)
     assert (found["num_trajectories"], found["num_steps"]) == (3, 4)
+
+
+def test_a_rollout_that_blows_up_is_counted_and_leaves_the_others_their_numbers(contender):
+    class Exploding(torch.nn.Module):
+        """Grows the second sample of a batch beyond the finite numbers."""
+
+        def forward(self, history, **_):
+            factor = torch.tensor([1.0, 1e30, 1.0]).view(3, 1, 1, 1, 1)
+            return SimpleNamespace(prediction=history[:, -1:] * factor)
+
+    exploding = Contender(cast(Any, Exploding()), contender.processor)
+    protocol = Protocol(history=3, num_steps=4)
+    found = evaluate_dataset("air", collection(), {"bad": exploding, "m": contender}, protocol)
+    assert found["metrics"]["relative_l2"] is None
+    assert found["metrics"]["blow_up_rate"] == pytest.approx(1 / 3)
+    assert [value is None for value in found["per_trajectory"]["relative_l2"]] == [0, 1, 0]
+    assert found["baselines"]["m"]["blow_up_rate"] == 0
+    json.dumps(found, allow_nan=False)
 
 
 def test_batches_do_not_change_the_numbers(contender, monkeypatch):
