@@ -144,3 +144,12 @@ def test_a_folder_without_training_data_is_refused(tmp_path, make_trajectory):
     write_well(tmp_path / "test" / "flow.hdf5", [make_trajectory(0)] * 2, dataset_name="flow")
     with pytest.raises(DataError, match="has no split 'train'"):
         source(path=str(tmp_path)).open("train")
+
+
+def test_an_equation_is_solved_on_an_oblong_grid(tmp_path, monkeypatch):
+    monkeypatch.setenv("PDEFM_HOME", str(tmp_path))
+    generate = {"family": "advection_diffusion", "num_validation": 1, "num_frames": 2}
+    section = source(generate=generate | {"resolution": [16, 24]})
+    assert section.open("valid")[0].grid.shape == (16, 24)
+    with pytest.raises(RecipeError, match=r"resolution.*greater than or equal to 8"):
+        source(generate=generate | {"resolution": [16, 4]})
