@@ -125,7 +125,8 @@ def draw_study(results: Mapping[str, Any]) -> bytes:
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.set_xlabel("training trajectories")
     axes.set_ylabel("relative L2 error, one step")
-    axes.set_title(f"{results['num_steps']} steps each, {results['num_seeds']} seeds", fontsize=10)
+    seeds = "1 seed" if results["num_seeds"] == 1 else f"{results['num_seeds']} seeds"
+    axes.set_title(f"{results['num_steps']} steps each, {seeds}", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, which="major", color="0.9", linewidth=0.7)
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
