@@ -19,7 +19,7 @@ from pdefm.train.data import (
 from pdefm.train.engines.choice import EngineChoice, choose_engine
 from pdefm.train.memory import Demand, activation_bytes, checkpoint_bytes, demand
 from pdefm.train.pretrain import design_model
-from pdefm.train.recipe import PretrainRecipe, TrainSection
+from pdefm.train.recipe import DataSection, PretrainRecipe, TrainSection
 
 MEBIBYTE = 2**20
 GIBIBYTE = 2**30
@@ -49,7 +49,7 @@ def check_recipe(
     section = recipe.train
     _check_batch(section, world_size)
     choice = choose_engine(section)
-    sources = open_sources(recipe.data)
+    sources = open_sources(_few_samples(recipe.data))
     config, processor = design_model(recipe, sources)
     task = ForecastingTask(processor, recipe.task)
     mixture = make_mixture(
@@ -82,6 +82,21 @@ def check_recipe(
         **_windows(mixture, section),
         "left out, not finite": sum(len(source.dropped) for source in sources),
     }
+
+
+def _few_samples(data: DataSection) -> DataSection:
+    """As little as possible of the equations that a run would go on solving: shapes need no more.
+
+    What is solved once stays whole, because the run finds it in the cache.
+    """
+    few = {"buffer": 1, "batch": 1, "workers": 0, "num_validation": 1}
+    sources = [
+        source
+        if source.online is None
+        else source.model_copy(update={"online": source.online.model_copy(update=few)})
+        for source in data.sources
+    ]
+    return data.model_copy(update={"sources": sources})
 
 
 def _check_batch(section: TrainSection, world_size: int) -> None:

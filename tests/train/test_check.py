@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from pdefm.config import load_recipe
 from pdefm.errors import DataError, EnvironmentFault, RecipeError
 from pdefm.train.check import check_recipe
+from pdefm.train.recipe import PretrainRecipe
 from tests.tiny import tiny_recipe, write_waves
 
 
@@ -112,3 +114,20 @@ def test_what_does_not_fit_or_divide_is_refused(tiny_run):
     with pytest.raises(EnvironmentFault, match=r"needs .* GPU memory: got 1e-05 GiB.*: lower"):
         check_recipe(recipe, gpu_memory=1e-5)
     assert check_recipe(recipe, gpu_memory=1.0)["parameters"]
+
+
+def test_an_endless_source_is_asked_for_one_sample_only(tmp_path, monkeypatch):
+    monkeypatch.setenv("PDEFM_HOME", str(tmp_path))
+    online = {"family": "burgers", "resolution": 16, "num_frames": 6, "buffer": 100_000}
+    report = check_recipe(tiny_recipe([{"name": "b", "online": online | {"workers": 2}}]))
+    assert report["windows"] == "b endless"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("size", ["tiny", "small", "medium", "large", "huge"])
+def test_every_published_size_passes(size, tmp_path, monkeypatch):
+    monkeypatch.setenv("PDEFM_HOME", str(tmp_path))
+    weights = {"tiny": 7.0e6, "small": 31e6, "medium": 122e6, "large": 509e6, "huge": 1.03e9}
+    report = check_recipe(load_recipe(f"pretrain/{size}", PretrainRecipe), world_size=8)
+    assert report["parameters"] == pytest.approx(weights[size], rel=0.1)
