@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,6 +17,8 @@ MANIFEST = "manifest.json"
 MANIFEST_SCHEMA = 1
 # A card may be edited on the Hub's page; that changes nothing that is loaded.
 UNCHECKED = frozenset({MANIFEST, "README.md"})
+_NUMBER = r"(?:-?[\d.eE+-]+|null|NaN|-?Infinity)"
+NUMBERS = re.compile(rf"\[\n\s+{_NUMBER}(?:,\n\s+{_NUMBER})*\n\s+\]")
 
 
 def temporary_sibling(path: Path) -> Path:
@@ -78,7 +81,9 @@ def write_json_atomic(path: str | Path, content: Any) -> None:
 
 
 def _json_text(content: Any) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    """Indented, with lists of numbers on one line each: they are most of a file of results."""
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return NUMBERS.sub(lambda found: "[" + re.sub(r"\s+", " ", found[0][1:-1]).strip() + "]", text)
 
 
 def _check_replaceable(out: Path, overwrite: bool) -> None:

@@ -41,6 +41,18 @@ def test_an_atomic_write_replaces_the_file_and_leaves_nothing_else(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_lists_of_numbers_take_one_line_and_nothing_is_changed(tmp_path):
+    content = {
+        "curve": [1, -2.5e-07, None, float("inf")],
+        "nested": [[1, 2], ["a", 3], []],
+        "text": "[\n  1,\n  2\n]",
+    }
+    write_json_atomic(tmp_path / "a.json", content)
+    text = (tmp_path / "a.json").read_text()
+    assert '  "curve": [1, -2.5e-07, null, Infinity],\n' in text
+    assert json.loads(text) == content
+
+
 def test_a_write_that_cannot_be_json_leaves_the_old_file(tmp_path):
     path = tmp_path / "x.json"
     write_json_atomic(path, {"a": 1})

@@ -39,14 +39,14 @@ REDUCTION = (
 BATCH_SIZE = 16
 
 
-def without_nan(value: Any) -> Any:
-    """The same with JSON's null for every number that is not finite, in nested values too."""
+def recorded(value: Any) -> Any:
+    """The same with the nine digits that single precision has, and null for what is not finite."""
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return float(f"{value:.9g}") if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: without_nan(inner) for key, inner in value.items()}
+        return {key: recorded(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [without_nan(inner) for inner in value]
+        return [recorded(inner) for inner in value]
     return value
 
 
@@ -71,7 +71,7 @@ def _summary(errors: Errors, names: Sequence[str]) -> dict[str, Any]:
             for i, name in enumerate(names)
         },
     }
-    return without_nan(numbers)
+    return recorded(numbers)
 
 
 def _check_finite(name: str, windows: Sequence[Trajectory]) -> None:

@@ -273,12 +273,14 @@ def limits(parts: CardParts) -> list[str]:
     sentences = [f"It knows only the fields listed above. {training}"]
     if parts.results is None:
         return [*sentences, "Its accuracy is unknown."]
+    measured: dict[str, list[str]] = {}
     for name, entry in parts.results["datasets"].items():
-        sentences.append(
-            f"On {name} it was {'rolled out for' if 'num_steps' in entry else 'measured on'} "
-            f"{window_text(entry)} over "
-            f"{entry['num_trajectories']} trajectories; nothing is known beyond."
-        )
+        kind = "rolled out for" if "num_steps" in entry else "measured on"
+        count = f"{window_text(entry)} over {entry['num_trajectories']} trajectories"
+        measured.setdefault(f"{kind} {count}", []).append(name)
+    beyond = "only the further tables above go beyond" if parts.more else "nothing is known beyond"
+    for how, names in measured.items():
+        sentences.append(f"On {', '.join(names)} it was {how}; {beyond}.")
     for name, baselines in losing_datasets(parts.results).items():
         sentences.append(f"On {name} it loses against {' and '.join(baselines)}.")
     return sentences

@@ -10,7 +10,7 @@ from pdefm.hub.folder import ADAPTER_CONFIG, CONFIG, PROCESSOR, RESULTS, TRAININ
 
 CARDS = Path(__file__).parents[2] / "model_cards"
 FOLDERS = sorted(path for path in CARDS.iterdir() if path.is_dir())
-MAX_JSON = 500_000
+MAX_JSON = 1_000_000
 
 
 def test_there_are_cards_of_the_shipped_model_and_of_the_quickstart():
