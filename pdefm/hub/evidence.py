@@ -15,6 +15,7 @@ from pdefm.hub.folder import RESULTS, STUDY, read_json
 
 MORE_RESULTS, MORE_STUDIES = "results-*.json", "study-*.json"
 COLUMNS = {
+    "dpot_128_l2re": "DPOT's L2RE",
     "blow_up_rate": "blown up",
     "conservation_drift": "drift of the mean",
     "correlation_time": "steps above 0.8 correlation",
