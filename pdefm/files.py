@@ -15,8 +15,8 @@ from pdefm.errors import EnvironmentFault, ModelError, PdefmError
 
 MANIFEST = "manifest.json"
 MANIFEST_SCHEMA = 1
-# A card may be edited on the Hub's page; that changes nothing that is loaded.
-UNCHECKED = frozenset({MANIFEST, "README.md"})
+# A card may be edited on the Hub's page, or rendered again from its prose; nothing of it is loaded.
+UNCHECKED = frozenset({MANIFEST, "README.md", "prose.md"})
 _NUMBER = r"(?:-?[\d.eE+-]+|null|NaN|-?Infinity)"
 NUMBERS = re.compile(rf"\[\n\s+{_NUMBER}(?:,\n\s+{_NUMBER})*\n\s+\]")
 

@@ -145,6 +145,11 @@ def test_an_untouched_folder_passes_and_its_card_may_change(folder):
     verify_manifest(folder)
 
 
+def test_the_prose_of_a_card_may_lie_beside_it(folder):
+    (folder / "prose.md").write_text("what it is")
+    verify_manifest(folder)
+
+
 def test_a_flipped_byte_is_found_and_named(folder):
     (folder / "part" / "more").write_bytes(b"dff")
     with pytest.raises(ModelError, match=r"part/more was changed"):
