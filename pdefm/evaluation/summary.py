@@ -64,7 +64,7 @@ def role_text(label: str, numbers: Mapping[str, Any]) -> str:
     )
 
 
-def _comparable(value: float | None) -> float:
+def comparable(value: float | None) -> float:
     """A value for ordering: what is not finite is the worst."""
     return value if value is not None and math.isfinite(value) else math.inf
 
@@ -92,14 +92,14 @@ def number_rows(results: Mapping[str, Any], dataset: str) -> list[Row]:
     columns = {what: entry["metrics"], **entry.get("baselines", {})}
     shown = shown_metrics(results, dataset)
     lowest = {
-        metric: min(_comparable(numbers.get(metric)) for numbers in columns.values())
+        metric: min(comparable(numbers.get(metric)) for numbers in columns.values())
         for metric in shown
     }
     rows = []
     for label, numbers in columns.items():
         values = [numbers.get(metric) for metric in shown]
         best = tuple(
-            _comparable(value) == lowest[metric] < math.inf
+            comparable(value) == lowest[metric] < math.inf
             for metric, value in zip(shown, values, strict=True)
         )
         role = "evaluated" if label == what else role_text(label, numbers)
@@ -111,7 +111,7 @@ def _compare(own: float | None, other: float | None) -> str:
     """``lower``, ``higher`` or ``same``, by the printed digits."""
     if format_number(own) == format_number(other):
         return "same"
-    return "lower" if _comparable(own) < _comparable(other) else "higher"
+    return "lower" if comparable(own) < comparable(other) else "higher"
 
 
 def _join(parts: list[str]) -> str:

@@ -6,11 +6,12 @@ A model folder, or the run that it is published from, may hold any number of::
     study-NAME.json     ``results.json`` of ``pdefm finetune --study``, from these weights
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pdefm.evaluation.summary import format_number, subject
+from pdefm.evaluation.summary import comparable, format_number, subject
 from pdefm.hub.folder import RESULTS, STUDY, read_json
 
 MORE_RESULTS, MORE_STUDIES = "results-*.json", "study-*.json"
@@ -105,9 +106,9 @@ def overview(results: Mapping[str, Any]) -> Table:
     for name, entry in datasets.items():
         everybody = {own: entry["metrics"], **entry.get("baselines", {})}
         errors = [everybody.get(label, {}).get("relative_l2") for label in labels]
-        known = [error for error in errors if error is not None]
+        lowest = min(map(comparable, errors))
         cells = [
-            f"**{format_number(e)}**" if known and e == min(known) else format_number(e)
+            f"**{format_number(e)}**" if comparable(e) == lowest < math.inf else format_number(e)
             for e in errors
         ]
         grid = " x ".join(map(str, entry["resolution"]))
@@ -121,11 +122,11 @@ def wins(results: Mapping[str, Any]) -> str:
     """On how many datasets it has the lowest error, and where it has not."""
     own, lost = subject(results), {}
     for name, entry in results["datasets"].items():
-        error = entry["metrics"]["relative_l2"]
+        error = comparable(entry["metrics"]["relative_l2"])
         better = [
             label
             for label, numbers in entry.get("baselines", {}).items()
-            if error is None or (numbers["relative_l2"] or error) < error
+            if comparable(numbers["relative_l2"]) < error
         ]
         if better:
             lost[name] = better
