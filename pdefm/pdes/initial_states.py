@@ -44,9 +44,25 @@ def random_periodic_field(
     wave = (weight + np.conj(np.flip(weight))) / 2
     wave[(MAX_MODE,) * grid.num_dims] = 0
     wave /= np.sqrt((np.abs(wave) ** 2).sum())
+    return sum_of_modes(wave, modes, grid)
+
+
+def sum_of_modes(
+    coefficients: np.ndarray, modes: np.ndarray, grid: Grid
+) -> Float[Tensor, "*space"]:
+    """``Re sum_m c_m exp(2 pi i m.x / extent)``, without modes beyond the 2/3 cut of the grid.
+
+    Args:
+        coefficients: One for each combination of ``modes``, an axis a space axis.
+        modes: Waves across the box, the same along every axis.
+        grid: Periodic.
+
+    Returns:
+        float64.
+    """
+    values = coefficients.copy()
     for i, num_points in enumerate(grid.shape):
-        wave[(slice(None),) * i + (3 * np.abs(modes) >= num_points,)] = 0
-    values = wave
+        values[(slice(None),) * i + (3 * np.abs(modes) >= num_points,)] = 0
     for num_points in grid.shape:
         angle = 2 * pi * np.outer(modes, np.arange(num_points)) / num_points
         values = np.tensordot(values, np.exp(1j * angle), axes=(0, 0))

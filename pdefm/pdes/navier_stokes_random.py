@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pdefm.domain import Grid
 from pdefm.pdes.base import Integration, Parameters, Range
+from pdefm.pdes.initial_states import sum_of_modes
 from pdefm.pdes.navier_stokes import NavierStokes
 
 MAX_MODE = 21  # the largest that 64 points hold under the 2/3 rule
@@ -74,12 +75,7 @@ class NavierStokesRandom(NavierStokes):
         amplitude[squares == 0] = 0
         shape = amplitude.shape
         values = amplitude * (rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
-        for i, num_points in enumerate(grid.shape):
-            values[(slice(None),) * i + (3 * np.abs(modes) >= num_points,)] = 0
-        for num_points in grid.shape:
-            angle = 2 * pi * np.outer(modes, np.arange(num_points)) / num_points
-            values = np.tensordot(values, np.exp(1j * angle), axes=(0, 0))
-        return torch.from_numpy(np.real(values).copy())[None]
+        return sum_of_modes(values, modes, grid)[None]
 
     def integrate(
         self,
