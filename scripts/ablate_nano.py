@@ -54,6 +54,7 @@ AFNO: dict[str, Any] = {
     "spectral_nonlinearity": "modulus",
 }
 FNO = {"mixer": "fno", "spectral_nonlinearity": "parts"}
+CONDITIONS = {"conditions": PARAMETERS, "hidden_size": 88}  # as many weights as the recipe
 VARIANTS: dict[str, dict[str, Any]] = {
     "recipe": {},
     # Shape.
@@ -62,14 +63,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "afno, patch 8": {"model": AFNO | {"patch_size": 8}},
     "fno, 96 wide, 6 modes": {"model": AFNO | FNO | {"hidden_size": 96, "num_modes": 6}},
     "fno, 128 wide, 4 modes": {"model": AFNO | FNO | {"hidden_size": 128, "num_modes": 4}},
+    "fno, patch 8, 128 wide, 3 modes": {
+        "model": {"patch_size": 8, "hidden_size": 128, "num_modes": 3}
+    },
     "fno, 64 wide, 8 modes": {"model": AFNO | FNO | {"hidden_size": 64, "num_modes": 8}},
     "history 4": {"model": {"history": 4}},
     # What is predicted, and from what.
     "state instead of increment": {"model": {"prediction": "state"}},
     "instance normalisation": {"model": {"normalization": "instance"}},
     "random history 1 to 8": {"task": {"min_history": 1}},
-    "conditions": {"model": {"conditions": PARAMETERS}},
-    "time strides 1, 2 and dt": {"model": {"conditions": ["dt"]}, "strides": [1, 2]},
+    "conditions, 88 wide": {"model": CONDITIONS},
+    "conditions, 88 wide, time strides 1, 2": {"model": CONDITIONS, "strides": [1, 2]},
     "positions and coordinates": {
         "model": {"learned_positions": True, "coordinate_channels": True}
     },
@@ -80,8 +84,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "two steps, pushforward": {"task": {"rollout_steps": 2}},
     "two steps, gradients through both": {"task": {"rollout_steps": 2, "rollout_gradient": "all"}},
     "micro-batches of 4: four sources a step": {"train": {"micro_batch_size": 4}},
-    "learning rate 5e-3": {"train": {"learning_rate": 5e-3}},
-    "learning rate 1e-3": {"train": {"learning_rate": 1e-3}},
+    "learning rate 1e-2": {"train": {"learning_rate": 1e-2}},
+    "learning rate 2e-3": {"train": {"learning_rate": 2e-3}},
     UNMOVED: {},
 }
 
