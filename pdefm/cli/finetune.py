@@ -44,11 +44,12 @@ def _study(
     shots: str | None,
     num_seeds: int,
     tuners: str | None,
+    rates: str | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
     """Compare over the number of trajectories, and print what came of it."""
-    from pdefm.train.study import parse_shots, run_study
+    from pdefm.train.study import parse_rates, parse_shots, run_study
 
     results = run_study(
         recipe,
@@ -57,6 +58,7 @@ def _study(
         shots=None if shots is None else parse_shots(shots),
         num_seeds=num_seeds,
         tuners=[] if tuners is None else tuners.split(","),
+        rates=None if rates is None else parse_rates(rates),
         overwrite=overwrite,
     )
     if as_json:
@@ -121,6 +123,10 @@ def finetune(
     tuners: Annotated[
         str | None, typer.Option(help="Tuners that a study compares, as full,fourier,lora.")
     ] = None,
+    rates: Annotated[
+        str | None,
+        typer.Option(help="Learning rates of single contenders of a study, as scratch=5e-3."),
+    ] = None,
     add_field: Annotated[
         list[str] | None,
         typer.Option(
@@ -179,7 +185,8 @@ def finetune(
     if study:
         if seconds is not None or epochs is not None:
             raise RecipeError("a study compares at equal steps", do="Give --steps")
-        _study(resolved, resolve(resolved.base), out, shots, num_seeds, tuners, overwrite, as_json)
+        base = resolve(resolved.base)
+        _study(resolved, base, out, shots, num_seeds, tuners, rates, overwrite, as_json)
         return
     summary = run(
         resolved,

@@ -66,8 +66,15 @@ def read_studies(places: Sequence[Path]) -> dict[str, Mapping[str, Any]]:
 
 
 def study_table(study: Mapping[str, Any]) -> Table:
-    """Number of trajectories, and mean and deviation of every contender's error."""
+    """Number of trajectories, and mean and deviation of every contender's error.
+
+    Learning rates come first where the contenders had different ones.
+    """
     rows = [["trajectories", *study["errors"]]]
+    rates = study.get("learning_rates", {})
+    if len(set(rates.values())) > 1:
+        learns = (rates.get(label) for label in study["errors"])
+        rows.append(["learning rate", *("" if rate is None else f"{rate:g}" for rate in learns)])
     for position, shots in enumerate(study["shots"]):
         cells = []
         for found in study["errors"].values():

@@ -7,7 +7,7 @@
       study.png      the same as curves
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -81,6 +81,26 @@ def parse_shots(text: str) -> list[int]:
     if shots[0] < 1:
         raise RecipeError("--shots must be whole numbers from 1 on", got=text, do="Write 4,16,64")
     return shots
+
+
+def parse_rates(text: str) -> dict[str, float]:
+    """Learning rates by contender from ``scratch=5e-3,fno=5e-3``.
+
+    Raises:
+        RecipeError: Anything else.
+    """
+    parts = text.split(",")
+    try:
+        rates = {label: float(rate) for label, rate in (part.split("=") for part in parts)}
+    except ValueError:
+        rates = {}
+    if len(rates) < len(parts) or not all(rate > 0 for rate in rates.values()):
+        raise RecipeError(
+            "--rates must be positive learning rates of different contenders",
+            got=text,
+            do="Write scratch=5e-3,fno=5e-3",
+        )
+    return rates
 
 
 def chosen_shots(shots: Sequence[int] | None, available: int) -> list[int]:
@@ -158,6 +178,7 @@ def run_study(
     shots: Sequence[int] | None = None,
     num_seeds: int = 2,
     tuners: Sequence[str] = (),
+    rates: Mapping[str, float] | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Train every contender on so many trajectories with several seeds, at equal steps.
@@ -165,12 +186,14 @@ def run_study(
     A study that was killed goes on: finished trainings lie beside ``out`` until it is written.
 
     Args:
-        recipe: Data, task, tuner and steps; ``train.learning_rate`` is everybody's.
+        recipe: Data, task, tuner and steps; ``train.learning_rate`` is everybody's but of those in
+            ``rates``.
         base_folder: Where the base lies.
         out: Folder for ``results.json`` and ``study.png``.
         shots: Numbers of training trajectories of each source.
         num_seeds: Seeds: they draw the trajectories, their order, and new weights.
         tuners: Several tuners to compare, each a contender of its name; by default the recipe's.
+        rates: Learning rates of single contenders: what suits new weights need not suit old ones.
         overwrite: Replace the folder.
 
     Returns:
@@ -185,33 +208,25 @@ def run_study(
         raise RecipeError("a study needs trajectories that can be counted", got="data.online")
     sources = open_sources(recipe.data)
     ks = chosen_shots(shots, min(len(source.train) for source in sources))
-    contenders = _contenders(recipe, tuners)
+    contenders = _contenders(recipe, tuners, rates or {})
+    own_rates = {label: own.train.learning_rate for label, (_, own) in contenders.items()}
     seeds = range(recipe.seed, recipe.seed + num_seeds)
     base, processor = load_model(base_folder)
     base_sha256 = weights_sha256(base)
-    finished = FinishedTrainings(out, recipe, base_sha256, base_shape(base, processor))
+    finished = FinishedTrainings(out, recipe, base_sha256, base_shape(base, processor), own_rates)
     _, task = make_finetuned(recipe, base_folder, sources)
     baselines = baseline_errors(task, validation_batches(sources, recipe.data, task))
     with progress("study", len(ks) * num_seeds * len(contenders), unit="trainings") as advance:
         for k, seed, label in product(ks, seeds, contenders):
             if finished.error(label, k, seed) is None:
-                make, tuned = contenders[label]
-                seeded = tuned.model_copy(update={"seed": seed})
-                few = [_subset(source, k, seed) for source in sources]
-                torch.manual_seed(seed)
-                model, task = make(seeded, base_folder, few)
-                plain = label in UNTRAINED
-                loss = task_loss if plain else tuner_loss(tuned.tuner, tuned.tuner_options)
-                train_steps(seeded, model, task, few, loss)
-                validation = validation_batches(sources, recipe.data, task)
-                values = validation_errors(model, task, validation)
-                finished.add(label, k, seed, sum(values.values()) / len(values))
+                error = _trained_error(*contenders[label], base_folder, sources, k, seed, label)
+                finished.add(label, k, seed, error)
             advance(1)
     found = {
         label: [[finished.known[label, k, seed] for seed in seeds] for k in ks]
         for label in contenders
     }
-    results = study_results(recipe, ks, found, baselines, num_seeds, base_sha256)
+    results = study_results(recipe, ks, found, baselines, num_seeds, base_sha256, own_rates)
     with atomic_folder(out, overwrite=overwrite) as folder:
         write_json_atomic(folder / "results.json", results)
         (folder / "study.png").write_bytes(draw_study(results))
@@ -219,13 +234,34 @@ def run_study(
     return results
 
 
+def _trained_error(
+    make: Maker,
+    recipe: FinetuneRecipe,
+    base_folder: Path,
+    sources: list[OpenedSource],
+    shots: int,
+    seed: int,
+    label: str,
+) -> float:
+    """Held-out error of one contender after its training, mean over the sources."""
+    seeded = recipe.model_copy(update={"seed": seed})
+    few = [_subset(source, shots, seed) for source in sources]
+    torch.manual_seed(seed)
+    model, task = make(seeded, base_folder, few)
+    plain = label in UNTRAINED
+    loss = task_loss if plain else tuner_loss(recipe.tuner, recipe.tuner_options)
+    train_steps(seeded, model, task, few, loss)
+    values = validation_errors(model, task, validation_batches(sources, recipe.data, task))
+    return sum(values.values()) / len(values)
+
+
 def _contenders(
-    recipe: FinetuneRecipe, tuners: Sequence[str]
+    recipe: FinetuneRecipe, tuners: Sequence[str], rates: Mapping[str, float]
 ) -> dict[str, tuple[Maker, FinetuneRecipe]]:
     """How each contender is made, and its recipe, by label.
 
     Raises:
-        RecipeError: No such tuner, or one twice.
+        RecipeError: No such tuner, or one twice, or a rate of nobody.
     """
     for tuner in tuners:
         TUNERS[tuner]  # raises with the nearest name
@@ -243,7 +279,18 @@ def _contenders(
     found: dict[str, tuple[Maker, FinetuneRecipe]] = {
         label: (make_finetuned, own) for label, own in tuned.items()
     }
-    return found | {SCRATCH: (_from_scratch, recipe), FNO: (_fno, recipe)}
+    found |= {SCRATCH: (_from_scratch, recipe), FNO: (_fno, recipe)}
+    for label, rate in rates.items():
+        if label not in found:
+            raise RecipeError(
+                f"--rates names {label}",
+                got=f"a study of {', '.join(found)}",
+                do="Give rates of these only",
+            )
+        make, own = found[label]
+        train = own.train.model_copy(update={"learning_rate": rate})
+        found[label] = make, own.model_copy(update={"train": train})
+    return found
 
 
 def make_finetuned(

@@ -19,6 +19,7 @@ def study_results(
     baselines: Mapping[str, Mapping[str, float]],
     num_seeds: int,
     base_sha256: str,
+    learning_rates: Mapping[str, float],
 ) -> dict[str, Any]:
     """Content of ``results.json``.
 
@@ -29,6 +30,7 @@ def study_results(
         baselines: Label to source to error of what learns nothing.
         num_seeds: Seeds.
         base_sha256: Hash of the weights that the fine-tuned ones started from.
+        learning_rates: Label to the peak of its schedule.
     """
     errors: dict[str, dict[str, list[Any]]] = {
         label: {
@@ -54,6 +56,7 @@ def study_results(
         "base_sha256": base_sha256,
         "num_seeds": num_seeds,
         "num_steps": recipe.train.max_steps,
+        "learning_rates": dict(learning_rates),
         "metric": "relative_l2",
         "shots": shots,
         "errors": errors,

@@ -4,7 +4,7 @@ import pytest
 
 from pdefm.errors import RecipeError
 from pdefm.models.loading import load_model, weights_sha256
-from pdefm.train.study import base_shape, chosen_shots, parse_shots, run_study
+from pdefm.train.study import base_shape, chosen_shots, parse_rates, parse_shots, run_study
 from pdefm.train.study_journal import FinishedTrainings
 from pdefm.train.study_results import sample_efficiency
 from tests.tiny import tiny_finetune, write_waves
@@ -56,7 +56,8 @@ def test_a_study_that_was_killed_trains_only_what_was_missing(recipe, tiny_run, 
     out = tmp_path / "study"
     base, processor = load_model(tiny_run.model)
     key = weights_sha256(base), base_shape(base, processor)
-    FinishedTrainings(out, recipe, *key).add("fno", 2, recipe.seed, 0.125)
+    rates = dict.fromkeys(("finetuned", "scratch", "fno"), recipe.train.learning_rate)
+    FinishedTrainings(out, recipe, *key, rates).add("fno", 2, recipe.seed, 0.125)
     results = run_study(recipe, tiny_run.model, out, shots=[2], num_seeds=1)
     assert results["errors"]["fno"]["values"] == [[0.125]]
     assert results["errors"]["scratch"]["values"] != [[0.125]]
@@ -65,14 +66,18 @@ def test_a_study_that_was_killed_trains_only_what_was_missing(recipe, tiny_run, 
 
 def test_another_base_of_the_same_shape_only_trains_what_starts_from_it(recipe, tmp_path):
     shape = {"config": {"hidden_size": 8}}
+    rates = dict.fromkeys(("fno", "scratch", "lora"), 1e-3)
     for label, error in (("fno", 0.5), ("scratch", 0.25), ("lora", 0.125)):
-        FinishedTrainings(tmp_path / "s", recipe, "one", shape).add(label, 2, 0, error)
-    other = FinishedTrainings(tmp_path / "s", recipe, "another", shape)
+        FinishedTrainings(tmp_path / "s", recipe, "one", shape, rates).add(label, 2, 0, error)
+    other = FinishedTrainings(tmp_path / "s", recipe, "another", shape, rates)
     assert other.known == {("fno", 2, 0): 0.5, ("scratch", 2, 0): 0.25}
-    wider = FinishedTrainings(tmp_path / "s", recipe, "one", {"config": {"hidden_size": 16}})
+    faster = FinishedTrainings(tmp_path / "s", recipe, "another", shape, rates | {"fno": 2e-3})
+    assert faster.known == {("scratch", 2, 0): 0.25}
+    wide = {"config": {"hidden_size": 16}}
+    wider = FinishedTrainings(tmp_path / "s", recipe, "one", wide, rates)
     assert wider.known == {("lora", 2, 0): 0.125}
     longer = recipe.model_copy(update={"seed": recipe.seed + 1})
-    assert FinishedTrainings(tmp_path / "s", longer, "one", shape).known == {}
+    assert FinishedTrainings(tmp_path / "s", longer, "one", shape, rates).known == {}
 
 
 def test_several_tuners_are_compared_and_each_has_its_gain_at_every_number(
@@ -92,3 +97,25 @@ def test_several_tuners_are_compared_and_each_has_its_gain_at_every_number(
         run_study(recipe, tiny_run.model, tmp_path / "t", tuners=["lora", "lora"])
     with pytest.raises(RecipeError, match="lora"):
         run_study(recipe, tiny_run.model, tmp_path / "t", tuners=["lorra"])
+
+
+def test_rates_are_read_and_must_be_of_contenders(recipe, tiny_run, tmp_path):
+    assert parse_rates("scratch=5e-3,fno=0.01") == {"scratch": 5e-3, "fno": 0.01}
+    for text in ("scratch", "scratch=a", "scratch=-1", "scratch=1,scratch=2", ""):
+        with pytest.raises(RecipeError, match="--rates"):
+            parse_rates(text)
+    with pytest.raises(RecipeError, match="names unet: got a study of finetuned, scratch, fno"):
+        run_study(recipe, tiny_run.model, tmp_path / "s", rates={"unet": 1e-3})
+
+
+def test_a_contender_may_learn_at_its_own_rate(recipe, tiny_run, tmp_path):
+    def study(name, rates):
+        return run_study(
+            recipe, tiny_run.model, tmp_path / name, shots=[2], num_seeds=1, rates=rates
+        )
+
+    alike, own = study("a", None), study("b", {"scratch": 1e-2})
+    rate = recipe.train.learning_rate
+    assert own["learning_rates"] == {"finetuned": rate, "scratch": 1e-2, "fno": rate}
+    assert own["errors"]["fno"] == alike["errors"]["fno"]
+    assert own["errors"]["scratch"] != alike["errors"]["scratch"]
