@@ -31,6 +31,7 @@ class FNOBaseline(Baseline):
 
     name = "fno"
     role = "Fourier neural operator"
+    learning_rate = 1e-2
     library: ClassVar[tuple[str, str] | None] = ("neuraloperator", "neuralop.models")
 
     def module(self) -> Any:

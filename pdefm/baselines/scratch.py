@@ -12,6 +12,7 @@ class ScratchBaseline(Baseline):
 
     name = "scratch"
     role = "the same model trained from scratch"
+    learning_rate = 1e-2
     takes_conditions = True
 
     def build(self, demands: Demands) -> Built:
