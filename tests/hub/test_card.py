@@ -198,8 +198,14 @@ def test_a_study_is_on_the_card_and_is_published(tmp_path):
     assert "four times the data" in card
     assert "| 4 | 0.2000 ± 0.0100 | 0.5000 |" in card
     assert "study.json" in CONTRACT_PATTERNS
-    write_json(adapter / "study-lakes.json", study | {"gain": {"sentence": "another"}})
+    rates = {"finetuned": 0.002}
+    more = study | {"gain": {"sentence": "another"}, "learning_rates": rates}
+    write_json(adapter / "study-lakes.json", more)
     card = render_card(adapter)
+    assert "100 steps each at a learning rate of 0.002, 2 seeds" in card
+    write_json(adapter / "study-lakes.json", more | {"learning_rates": rates | {"fno": 0.01}})
+    card = render_card(adapter)
+    assert "| learning rate | 0.002 |  |" in card
     assert "### lakes" in card
     assert "four times the data" in card
     assert "another" in card
