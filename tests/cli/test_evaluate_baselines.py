@@ -53,12 +53,12 @@ def test_seed_and_rate_of_the_command_line_replace_the_recipes(call, recipe, tin
     few = ("--baselines", "scratch", "--baseline-steps", 2)
     command = ("evaluate", recipe, "--model", tiny_run.model, *few, "--json", "--out")
     one = call(*command, tmp_path / "a.json").result
-    given = ("--seed", 4, "--baseline-learning-rate", 0.01)
+    given = ("--seed", 4, "--baseline-learning-rate", 0.005)
     other = call(*command, tmp_path / "b.json", *given).result
     assert (one["seed"], other["seed"]) == (3, 4)
     trainings = [r["datasets"]["sea"]["baselines"]["scratch"]["training"] for r in (one, other)]
     assert [training["seed"] for training in trainings] == [3, 4]
-    assert [training["learning_rate"] for training in trainings] == [0.003, 0.01]
+    assert [training["learning_rate"] for training in trainings] == [0.01, 0.005]
     assert trainings[0]["last_loss"] != trainings[1]["last_loss"]
 
 
