@@ -7,6 +7,7 @@
       study.png      the same as curves
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -94,7 +95,7 @@ def parse_rates(text: str) -> dict[str, float]:
         rates = {label: float(rate) for label, rate in (part.split("=") for part in parts)}
     except ValueError:
         rates = {}
-    if len(rates) < len(parts) or not all(rate > 0 for rate in rates.values()):
+    if len(rates) < len(parts) or not all(0 < rate < math.inf for rate in rates.values()):
         raise RecipeError(
             "--rates must be positive learning rates of different contenders",
             got=text,

@@ -101,7 +101,7 @@ def test_several_tuners_are_compared_and_each_has_its_gain_at_every_number(
 
 def test_rates_are_read_and_must_be_of_contenders(recipe, tiny_run, tmp_path):
     assert parse_rates("scratch=5e-3,fno=0.01") == {"scratch": 5e-3, "fno": 0.01}
-    for text in ("scratch", "scratch=a", "scratch=-1", "scratch=1,scratch=2", ""):
+    for text in ("scratch", "fno=a", "fno=-1", "fno=inf", "fno=nan", "fno=1,fno=2", ""):
         with pytest.raises(RecipeError, match="--rates"):
             parse_rates(text)
     with pytest.raises(RecipeError, match="names unet: got a study of finetuned, scratch, fno"):
