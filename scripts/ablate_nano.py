@@ -54,7 +54,7 @@ AFNO: dict[str, Any] = {
     "spectral_nonlinearity": "modulus",
 }
 FNO = {"mixer": "fno", "spectral_nonlinearity": "parts"}
-CONDITIONS = {"conditions": PARAMETERS, "hidden_size": 88}  # as many weights as the recipe
+CONDITIONS = {"conditions": PARAMETERS, "hidden_size": 88}  # 96 wide they pass 1.5 M weights
 VARIANTS: dict[str, dict[str, Any]] = {
     "recipe": {},
     # Shape.
