@@ -39,13 +39,15 @@ class FinishedTrainings:
         self.known: dict[tuple[str, int, int], float] = {}
         with suppress(OSError, ValueError, KeyError, TypeError):
             content = json.loads(self.path.read_text(encoding="utf-8"))
+            others = {label: rate for label, _, _, _, rate in content["errors"]}
+            self.rates = others | self.rates  # contenders that are left out now are kept
             same = {name: content[name] == key for name, key in self.keys.items()}
             self.known = {
                 (label, shots, seed): error
                 for label, shots, seed, error, rate in content["errors"]
                 if same["recipe"]
                 and same["shape" if label in UNTRAINED else "base"]
-                and rate == self.rates.get(label)
+                and rate == self.rates[label]
             }
 
     def error(self, label: str, shots: int, seed: int) -> float | None:

@@ -73,6 +73,8 @@ def test_another_base_of_the_same_shape_only_trains_what_starts_from_it(recipe, 
     assert other.known == {("fno", 2, 0): 0.5, ("scratch", 2, 0): 0.25}
     faster = FinishedTrainings(tmp_path / "s", recipe, "another", shape, rates | {"fno": 2e-3})
     assert faster.known == {("scratch", 2, 0): 0.25}
+    fewer = FinishedTrainings(tmp_path / "s", recipe, "one", shape, {"scratch": 1e-3})
+    assert fewer.known == {("fno", 2, 0): 0.5, ("scratch", 2, 0): 0.25, ("lora", 2, 0): 0.125}
     wide = {"config": {"hidden_size": 16}}
     wider = FinishedTrainings(tmp_path / "s", recipe, "one", wide, rates)
     assert wider.known == {("lora", 2, 0): 0.125}
